@@ -1,0 +1,3 @@
+//! The `siltstone` program.
+
+fn main() {}

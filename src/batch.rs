@@ -1,0 +1,224 @@
+//! What a write asks for: operations, borrowed for one put or collected in a [`Batch`].
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::error::{Error, Result};
+use crate::key;
+
+/// The longest value, in bytes.
+pub const MAX_VALUE_LEN: usize = 1 << 30;
+
+/// The longest metadata of one entry, in bytes.
+pub const MAX_METADATA_LEN: usize = 16 << 20;
+
+/// The longest content type, in bytes.
+pub const MAX_CONTENT_TYPE_LEN: usize = 255;
+
+/// What a put may say besides key and value.
+///
+/// ```
+/// use siltstone::PutOptions;
+/// use std::time::{Duration, SystemTime};
+/// let store = siltstone::Store::in_memory()?;
+/// let options = PutOptions::new()
+///     .content_type("application/json")
+///     .metadata(r#"{"tenant":"a"}"#)
+///     .expires_at(SystemTime::now() + Duration::from_secs(3600));
+/// store.put_with("logs/1", "{}", &options)?;
+/// assert_eq!(store.stat("logs/1")?.unwrap().content_type(), Some("application/json"));
+/// # Ok::<(), siltstone::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PutOptions {
+    content_type: String,
+    metadata: Vec<u8>,
+    expires: u64,
+}
+
+impl PutOptions {
+    /// No content type, no metadata, no expiry.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The value's media type, at most [`MAX_CONTENT_TYPE_LEN`] bytes. Told by `stat`.
+    pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
+        self.content_type = content_type.into();
+        self
+    }
+
+    /// Bytes kept beside the value, at most [`MAX_METADATA_LEN`]. The engine does not interpret them; the
+    /// storage interface and the program keep a JSON object there.
+    pub fn metadata(mut self, metadata: impl Into<Vec<u8>>) -> Self {
+        self.metadata = metadata.into();
+        self
+    }
+
+    /// From this moment on the entry is hidden, then dropped. A moment before 1970 hides it at once.
+    pub fn expires_at(mut self, moment: SystemTime) -> Self {
+        self.expires = micros(moment).max(1);
+        self
+    }
+
+    fn check(&self, key: &[u8]) -> Result<()> {
+        let too_long = |what: &str, limit: usize| {
+            let key = key::Printable(key);
+            Err(Error::invalid(format!("{what} of key '{key}' is longer than the limit of {limit} bytes")))
+        };
+        if self.content_type.len() > MAX_CONTENT_TYPE_LEN {
+            return too_long("the content type", MAX_CONTENT_TYPE_LEN);
+        }
+        if self.metadata.len() > MAX_METADATA_LEN {
+            return too_long("the metadata", MAX_METADATA_LEN);
+        }
+        Ok(())
+    }
+}
+
+/// Microseconds since the Unix epoch; what lies before it is zero.
+pub(crate) fn micros(moment: SystemTime) -> u64 {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The moment these microseconds stand for; the far future where the platform's clock ends.
+pub(crate) fn moment(micros: u64) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_micros(micros)).unwrap_or(UNIX_EPOCH)
+}
+
+/// One operation, borrowed and checked against the limits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Op<'a> {
+    pub(crate) key: &'a [u8],
+    /// `None` deletes.
+    pub(crate) put: Option<Put<'a>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Put<'a> {
+    pub(crate) expires: u64,
+    pub(crate) content_type: &'a str,
+    pub(crate) meta: &'a [u8],
+    pub(crate) value: &'a [u8],
+}
+
+impl<'a> Op<'a> {
+    pub(crate) fn put(key: &'a [u8], value: &'a [u8], options: &'a PutOptions) -> Result<Self> {
+        key::check(key)?;
+        options.check(key)?;
+        if value.len() > MAX_VALUE_LEN {
+            let key = key::Printable(key);
+            return Err(Error::invalid(format!(
+                "the value of key '{key}' is longer than the limit of {MAX_VALUE_LEN} bytes; split it"
+            )));
+        }
+        let put = Put {
+            expires: options.expires,
+            content_type: &options.content_type,
+            meta: &options.metadata,
+            value,
+        };
+        Ok(Self { key, put: Some(put) })
+    }
+
+    pub(crate) fn delete(key: &'a [u8]) -> Result<Self> {
+        key::check(key)?;
+        Ok(Self { key, put: None })
+    }
+}
+
+/// Operations that happen together or not at all, in their order: the last on a key wins.
+///
+/// A mistake (a key that is too long) is told when the batch is written, and nothing of it happens.
+///
+/// ```
+/// use siltstone::{Batch, Store};
+/// let store = Store::in_memory()?;
+/// let mut batch = Batch::new();
+/// batch.put("state/a", "1").put("state/b", "2").delete("state/c");
+/// store.write(batch)?;
+/// assert!(store.exists("state/b")?);
+/// # Ok::<(), siltstone::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    ops: Vec<Owned>,
+}
+
+#[derive(Clone, Debug)]
+struct Owned {
+    key_end: usize,
+    /// Where the value ends in `bytes`, and the options; `None` deletes.
+    put: Option<(usize, PutOptions)>,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a put without options.
+    pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Self {
+        self.put_with(key, value, &PutOptions::default())
+    }
+
+    /// Adds a put with options.
+    pub fn put_with(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        options: &PutOptions,
+    ) -> &mut Self {
+        self.bytes.extend_from_slice(key.as_ref());
+        let key_end = self.bytes.len();
+        self.bytes.extend_from_slice(value.as_ref());
+        self.ops.push(Owned { key_end, put: Some((self.bytes.len(), options.clone())) });
+        self
+    }
+
+    /// Adds a delete.
+    pub fn delete(&mut self, key: impl AsRef<[u8]>) -> &mut Self {
+        self.bytes.extend_from_slice(key.as_ref());
+        self.ops.push(Owned { key_end: self.bytes.len(), put: None });
+        self
+    }
+
+    /// How many operations it holds.
+    pub fn len(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Whether it holds no operation.
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    /// The bytes of its keys and values.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Forgets the operations and keeps the memory for the next ones.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ops.clear();
+    }
+
+    /// The operations, checked.
+    pub(crate) fn ops(&self) -> Result<Vec<Op<'_>>> {
+        let mut start = 0;
+        let slice = |from: usize, to: usize| self.bytes.get(from..to).unwrap_or_default();
+        let mut ops = Vec::with_capacity(self.ops.len());
+        for owned in &self.ops {
+            let key = slice(start, owned.key_end);
+            ops.push(match &owned.put {
+                Some((end, options)) => Op::put(key, slice(owned.key_end, *end), options)?,
+                None => Op::delete(key)?,
+            });
+            start = owned.put.as_ref().map_or(owned.key_end, |(end, _)| *end);
+        }
+        Ok(ops)
+    }
+}

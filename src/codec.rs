@@ -1,0 +1,128 @@
+//! Bounds-checked little-endian reading and writing: every decoder of the crate stands on this.
+//!
+//! Variable-length integers are LEB128 (DWARF 5, section 7.6), at most ten bytes, shortest form only
+//! so that one number has one encoding.
+
+/// Bytes that are not what the format says. The caller adds which file, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+/// A cursor over untrusted bytes. Every read says whether the bytes were there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    pub(crate) fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+        let (head, tail) = self.bytes.split_at_checked(len).ok_or(Malformed)?;
+        self.bytes = tail;
+        Ok(head)
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (head, tail) = self.bytes.split_first_chunk::<N>().ok_or(Malformed)?;
+        self.bytes = tail;
+        Ok(*head)
+    }
+
+    #[inline]
+    pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
+        Ok(u8::from_le_bytes(self.array()?))
+    }
+
+    #[inline]
+    pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    #[inline]
+    pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    #[inline]
+    pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
+        match self.bytes {
+            [first, tail @ ..] if *first < 0x80 => {
+                self.bytes = tail;
+                Ok(u64::from(*first))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Malformed> {
+        let mut value = 0u64;
+        for index in 0..10 {
+            let byte = self.u8()?;
+            let part = u64::from(byte & 0x7f);
+            if index == 9 && byte > 1 {
+                return Err(Malformed);
+            }
+            value |= part << (7 * index);
+            if byte < 0x80 {
+                return if byte == 0 && index > 0 { Err(Malformed) } else { Ok(value) };
+            }
+        }
+        Err(Malformed)
+    }
+
+    /// A length that must fit what this machine can address.
+    #[inline]
+    pub(crate) fn length(&mut self) -> Result<usize, Malformed> {
+        usize::try_from(self.varint()?).map_err(|_| Malformed)
+    }
+}
+
+/// Appends the shortest LEB128 form of `value`.
+#[inline]
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value as u8) | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn varints_come_back(value: u64, shift in 0u32..64) {
+            let value = value >> shift;
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, value);
+            let mut reader = Reader::new(&bytes);
+            prop_assert_eq!(reader.varint(), Ok(value));
+            prop_assert!(reader.is_empty());
+        }
+
+        #[test]
+        fn any_bytes_are_read_one_way(bytes in proptest::collection::vec(any::<u8>(), 0..12)) {
+            let mut reader = Reader::new(&bytes);
+            if let Ok(value) = reader.varint() {
+                let mut again = Vec::new();
+                put_varint(&mut again, value);
+                prop_assert_eq!(&again[..], &bytes[..bytes.len() - reader.remaining()]);
+            }
+        }
+    }
+}

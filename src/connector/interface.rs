@@ -1,0 +1,191 @@
+//! The storage interface: the traits and types that every storage connector shares.
+//!
+//! The traits are asynchronous, can be used as `dyn`, and are bound to no runtime.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::time::SystemTime;
+
+use crate::connector::timestamp::rfc3339;
+use crate::error::{Error, Result};
+
+/// The future that a method of the storage interface returns.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What is kept beside an entry's data: a JSON object.
+pub type Metadata = serde_json::Map<String, serde_json::Value>;
+
+/// One stored entry: its content and its metadata.
+///
+/// ```
+/// use siltstone::StorageEntry;
+/// let entry = StorageEntry::new("state/model-a", br#"{"failures":0}"#).with("content_type", "application/json");
+/// assert_eq!(entry.metadata["content_type"], "application/json");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StorageEntry {
+    /// The key. When saving, the key argument wins over this one.
+    pub key: String,
+    /// The content.
+    pub data: Vec<u8>,
+    /// What is known about the content. `content_type` (a string) is what a stat tells.
+    pub metadata: Metadata,
+}
+
+impl StorageEntry {
+    /// An entry without metadata.
+    pub fn new(key: impl Into<String>, data: impl Into<Vec<u8>>) -> Self {
+        Self { key: key.into(), data: data.into(), metadata: Metadata::new() }
+    }
+
+    /// Adds to the metadata.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
+        self.metadata.insert(name.into(), value.into());
+        self
+    }
+}
+
+/// What is known of an entry without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryMetadata {
+    /// The key.
+    pub key: String,
+    /// How many bytes the data has.
+    pub size: u64,
+    /// When it was saved, by the store's clock. Never goes backwards for a key.
+    pub last_modified: SystemTime,
+    /// The media type of the data.
+    pub content_type: Option<String>,
+}
+
+impl EntryMetadata {
+    /// `last_modified` as text: `2026-01-31T09:30:00.000000Z`.
+    pub fn last_modified_rfc3339(&self) -> String {
+        rfc3339(self.last_modified)
+    }
+}
+
+/// Stands for a lock that was acquired.
+///
+/// It is plain data: dropping it releases nothing, and only the one whose `lock_id` was given out does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LockHandle {
+    /// The key that is locked.
+    pub key: String,
+    /// What tells this acquisition from every other.
+    pub lock_id: String,
+    /// When it was acquired.
+    pub acquired_at: SystemTime,
+    /// When its lease ends, if it has one. For people to read: what decides is a clock that nobody can
+    /// set, not this one.
+    pub expires_at: Option<SystemTime>,
+}
+
+/// How structured data is turned into bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SerializationFormat {
+    /// JSON.
+    #[default]
+    Json,
+    /// YAML.
+    Yaml,
+    /// MessagePack.
+    MsgPack,
+}
+
+impl SerializationFormat {
+    const ALL: [Self; 3] = [Self::Json, Self::Yaml, Self::MsgPack];
+
+    /// The name in the storage interface: `json`, `yaml`, `msgpack`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Yaml => "yaml",
+            Self::MsgPack => "msgpack",
+        }
+    }
+}
+
+impl fmt::Display for SerializationFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for SerializationFormat {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|format| format.as_str() == name)
+            .ok_or_else(|| Error::invalid(format!("format '{name}' is unknown; use json, yaml or msgpack")))
+    }
+}
+
+/// Reading and writing entries.
+pub trait Persistence: Send + Sync {
+    /// The entry with this key, if there is one: a copy that is the caller's own.
+    fn load<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<StorageEntry>>>;
+
+    /// Saves an entry under this key, in place of whatever was there: data, metadata and time.
+    fn save<'a>(&'a self, key: &'a str, entry: &'a StorageEntry) -> BoxFuture<'a, Result<()>>;
+}
+
+/// Enumerating and removing entries.
+pub trait Inventory: Send + Sync {
+    /// The keys that begin with this prefix, or all keys, in ascending order of their UTF-8 bytes.
+    fn list<'a>(&'a self, prefix: Option<&'a str>) -> BoxFuture<'a, Result<Vec<String>>>;
+
+    /// Deletes the entry with this key. False if there was none.
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<bool>>;
+}
+
+/// Asking about entries without loading them.
+pub trait StatQuery: Send + Sync {
+    /// What is known of the entry with this key, if there is one.
+    fn stat<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<EntryMetadata>>>;
+
+    /// Whether there is an entry with this key.
+    fn exists<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<bool>>;
+}
+
+/// Advisory locks on keys. They keep nobody from reading or writing; a key need not exist to be locked.
+pub trait Locking: Send + Sync {
+    /// Acquires the lock on this key, waiting at most so many seconds; `None` waits for as long as it
+    /// takes, zero or less tries once. A lock is not re-entrant: its holder waits for it like anybody else.
+    ///
+    /// # Errors
+    ///
+    /// [`Timeout`](crate::ErrorKind::Timeout) if the lock did not become free in time,
+    /// [`Invalid`](crate::ErrorKind::Invalid) if locking is disabled or the timeout is not a number.
+    fn acquire<'a>(&'a self, key: &'a str, timeout: Option<f64>) -> BoxFuture<'a, Result<LockHandle>>;
+
+    /// Releases a lock. A handle that holds nothing (any more) releases nothing, and that is fine.
+    fn release<'a>(&'a self, lock: &'a LockHandle) -> BoxFuture<'a, Result<()>>;
+
+    /// Whether somebody holds the lock on this key.
+    fn is_locked<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<bool>>;
+}
+
+/// A full storage connector. Whatever implements the three required interfaces is one.
+pub trait StorageConnector: Persistence + Inventory + StatQuery {}
+
+impl<T: Persistence + Inventory + StatQuery + ?Sized> StorageConnector for T {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_have_names() {
+        for format in SerializationFormat::ALL {
+            assert_eq!(format.to_string().parse::<SerializationFormat>().unwrap(), format);
+        }
+        let error = "xml".parse::<SerializationFormat>().unwrap_err();
+        assert!(error.to_string().contains("'xml'"));
+    }
+}

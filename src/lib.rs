@@ -1,0 +1,44 @@
+//! Siltstone: an embedded storage engine for AI gateways and model routers. The log is the data: a
+//! record is written to disk once, and what is sorted, flushed and merged are small index entries.
+//!
+//! ```
+//! use siltstone::{Options, SyncPolicy};
+//! # let dir = std::env::temp_dir().join(format!("siltstone-doc-crate-{}", std::process::id()));
+//! let store = Options::new().sync_policy(SyncPolicy::SyncOnBoundary).open(&dir)?;
+//! store.put("logs/request/1", r#"{"model":"a","tokens":12}"#)?;
+//! for key in store.list("logs/request/")? {
+//!     println!("{}", key?);
+//! }
+//! store.close()?;
+//! # std::fs::remove_dir_all(&dir).unwrap();
+//! # Ok::<(), siltstone::Error>(())
+//! ```
+//!
+//! The layers, each standing on those before it: errors, options, codecs, keys and entries; `vfs`, the
+//! only door to the outside; `log`; `memtable` and `segment`; `cursor`; `manifest`; `maintain`; `store`;
+//! `connector`, the storage interface.
+
+mod batch;
+mod bounded;
+mod codec;
+mod cursor;
+mod entry;
+mod error;
+mod key;
+mod log;
+mod maintain;
+mod manifest;
+mod memtable;
+mod options;
+mod segment;
+mod store;
+pub mod vfs;
+
+pub use batch::{Batch, MAX_CONTENT_TYPE_LEN, MAX_METADATA_LEN, MAX_VALUE_LEN, PutOptions};
+pub use error::{Error, ErrorKind, Result};
+pub use key::{Key, MAX_KEY_LEN};
+pub use log::Position;
+#[doc(hidden)]
+pub use options::Sizes;
+pub use options::{Options, SyncPolicy};
+pub use store::{Durable, Item, LevelStats, List, Recovery, Scan, Snapshot, Stat, Stats, Store, Value};

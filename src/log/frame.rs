@@ -1,0 +1,315 @@
+//! Frames: one atomic write batch each.
+//!
+//! ```text
+//! frame   = crc:u32 table_len:u32 table payload*
+//! table   = head:varint seq:varint time:varint [durable:varint] op*
+//! head    = number of operations * 2 + (1 if durable is given)
+//! op      = flags:u8 key_len:varint [expires:varint] [content_type] [meta_len:varint]
+//!           [value_len:varint crc:u32] key
+//! flags   = bits 0-1: 0 delete, 1 put; bit 2: expires; bit 3: content_type; bit 4: meta_len
+//! payload = meta value                         (of each put, in order; checked by the op's crc)
+//! ```
+//! `crc` covers `table_len` and the table, and starts from the log's salt and the frame's offset. `seq`
+//! is the sequence number of the first operation; `time` is microseconds after the log's base time;
+//! `durable`, given when it changed, is the offset in this log up to which everything is durable.
+
+use crc32fast::Hasher;
+
+use crate::batch::Op;
+use crate::codec::{Malformed, Reader, put_varint};
+use crate::entry::{content_type, length32, put_content_type};
+use crate::log::header::LogId;
+
+pub(crate) const FRAME_HEAD: usize = 8;
+
+const PUT: u8 = 1;
+const EXPIRES: u8 = 1 << 2;
+const CONTENT_TYPE: u8 = 1 << 3;
+const META: u8 = 1 << 4;
+const KNOWN: u8 = PUT | EXPIRES | CONTENT_TYPE | META;
+
+/// Builds a frame's table, before its place in a log is known, in memory that is used again and again.
+#[derive(Debug, Default)]
+pub(crate) struct TableBuilder {
+    ops: Vec<u8>,
+    count: u64,
+    payload_len: u64,
+    table: Vec<u8>,
+}
+
+impl TableBuilder {
+    pub(crate) fn clear(&mut self) {
+        self.ops.clear();
+        self.count = 0;
+        self.payload_len = 0;
+    }
+
+    pub(crate) fn add(&mut self, op: &Op<'_>) {
+        self.count += 1;
+        let out = &mut self.ops;
+        let Some(put) = &op.put else {
+            out.push(0);
+            put_varint(out, op.key.len() as u64);
+            out.extend_from_slice(op.key);
+            return;
+        };
+        let flags = PUT
+            | if put.expires == 0 { 0 } else { EXPIRES }
+            | if put.content_type.is_empty() { 0 } else { CONTENT_TYPE }
+            | if put.meta.is_empty() { 0 } else { META };
+        out.push(flags);
+        put_varint(out, op.key.len() as u64);
+        if put.expires != 0 {
+            put_varint(out, put.expires);
+        }
+        if !put.content_type.is_empty() {
+            put_content_type(out, put.content_type);
+        }
+        if !put.meta.is_empty() {
+            put_varint(out, put.meta.len() as u64);
+        }
+        put_varint(out, put.value.len() as u64);
+        out.extend_from_slice(&payload_crc(put.meta, put.value).to_le_bytes());
+        out.extend_from_slice(op.key);
+        self.payload_len += (put.meta.len() + put.value.len()) as u64;
+    }
+
+    /// The most bytes that the frame can take; refuses tables whose length has no field.
+    pub(crate) fn frame_limit(&self) -> Option<u64> {
+        let table = self.ops.len() as u64 + 40;
+        (table <= u64::from(u32::MAX)).then_some(FRAME_HEAD as u64 + table + self.payload_len)
+    }
+
+    /// The frame's head and table, for this place in a log.
+    pub(crate) fn finish(
+        &mut self,
+        id: LogId,
+        offset: u64,
+        seq: u64,
+        time: u64,
+        durable: Option<u64>,
+    ) -> &[u8] {
+        let table = &mut self.table;
+        table.clear();
+        table.extend_from_slice(&[0; FRAME_HEAD]);
+        put_varint(table, self.count * 2 + u64::from(durable.is_some()));
+        put_varint(table, seq);
+        put_varint(table, time);
+        if let Some(durable) = durable {
+            put_varint(table, durable);
+        }
+        table.extend_from_slice(&self.ops);
+        let len = (table.len() - FRAME_HEAD) as u32;
+        table[4..8].copy_from_slice(&len.to_le_bytes());
+        let crc = table_crc(id, offset, &table[4..]);
+        table[..4].copy_from_slice(&crc.to_le_bytes());
+        table
+    }
+}
+
+fn payload_crc(meta: &[u8], value: &[u8]) -> u32 {
+    if meta.is_empty() {
+        return crc32fast::hash(value);
+    }
+    let mut hasher = Hasher::new();
+    hasher.update(meta);
+    hasher.update(value);
+    hasher.finalize()
+}
+
+fn table_crc(id: LogId, offset: u64, bytes: &[u8]) -> u32 {
+    // A different start gives the same bytes a different checksum, always: the step is a bijection.
+    let mixed = (id.salt ^ offset.rotate_left(20)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut hasher = Hasher::new_with_initial((mixed >> 32) as u32);
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+/// A frame whose table's checksum held. Its payloads may still be damaged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame<'a> {
+    pub(crate) seq: u64,
+    /// Microseconds after the log's base time.
+    pub(crate) time: u64,
+    pub(crate) durable: Option<u64>,
+    pub(crate) count: u64,
+    ops: &'a [u8],
+    payload_start: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameOp<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) action: Action<'a>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action<'a> {
+    Delete,
+    Put {
+        expires: u64,
+        content_type: &'a str,
+        meta_len: u32,
+        value_len: u32,
+        crc: u32,
+        /// Where the payload lies in the log.
+        offset: u64,
+    },
+}
+
+impl<'a> Frame<'a> {
+    /// Reads the head and table at the start of `bytes`, which lie at `offset` of the log `id`.
+    pub(crate) fn decode(bytes: &'a [u8], id: LogId, offset: u64) -> Result<Self, Malformed> {
+        let reader = &mut Reader::new(bytes);
+        let crc = reader.u32()?;
+        let checked = bytes.get(4..).ok_or(Malformed)?;
+        let len = usize::try_from(reader.u32()?).map_err(|_| Malformed)?;
+        let table = reader.take(len)?;
+        if len == 0 || table_crc(id, offset, checked.get(..4 + len).ok_or(Malformed)?) != crc {
+            return Err(Malformed);
+        }
+        Self::parse(table, offset + (FRAME_HEAD + len) as u64)
+    }
+
+    /// What decoding at `offset` would have to look at.
+    pub(crate) fn claimed_len(log: &[u8], offset: usize) -> usize {
+        let len = log.get(offset + 4..).and_then(|rest| Reader::new(rest).u32().ok());
+        let len = len.map_or(0, |len| len as usize);
+        if len <= log.len() { len } else { 0 }
+    }
+
+    /// Reads a table that this process made or that its checksum vouched for.
+    pub(crate) fn parse(table: &'a [u8], payload_start: u64) -> Result<Self, Malformed> {
+        let reader = &mut Reader::new(table);
+        let head = reader.varint()?;
+        let seq = reader.varint()?;
+        let time = reader.varint()?;
+        let durable = if head & 1 == 0 { None } else { Some(reader.varint()?) };
+        let ops = reader.take(reader.remaining())?;
+        Ok(Self { seq, time, durable, count: head / 2, ops, payload_start })
+    }
+
+    /// The operations, in order; after the first malformed one nothing more comes.
+    pub(crate) fn ops(&self) -> Ops<'a> {
+        Ops { reader: Reader::new(self.ops), left: self.count, payload: self.payload_start }
+    }
+
+    /// Checks every operation and payload against the log's bytes; the frame's end, if all hold.
+    pub(crate) fn verify(&self, log: &[u8]) -> Result<u64, Malformed> {
+        let mut ops = self.ops();
+        for op in &mut ops {
+            let Action::Put { meta_len, value_len, crc, offset, .. } = op?.action else { continue };
+            let start = usize::try_from(offset).map_err(|_| Malformed)?;
+            let len = u64::from(meta_len) + u64::from(value_len);
+            let len = usize::try_from(len).map_err(|_| Malformed)?;
+            let end = start.checked_add(len).ok_or(Malformed)?;
+            if crc32fast::hash(log.get(start..end).ok_or(Malformed)?) != crc {
+                return Err(Malformed);
+            }
+        }
+        if ops.reader.is_empty() { Ok(ops.payload) } else { Err(Malformed) }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Ops<'a> {
+    reader: Reader<'a>,
+    left: u64,
+    payload: u64,
+}
+
+impl<'a> Ops<'a> {
+    fn read(&mut self) -> Result<FrameOp<'a>, Malformed> {
+        let reader = &mut self.reader;
+        let flags = reader.u8()?;
+        let key_len = reader.length()?;
+        if flags == 0 {
+            return Ok(FrameOp { key: reader.take(key_len)?, action: Action::Delete });
+        }
+        if flags & PUT == 0 || flags & !KNOWN != 0 {
+            return Err(Malformed);
+        }
+        let expires = if flags & EXPIRES == 0 { 0 } else { reader.varint()? };
+        let content_type = if flags & CONTENT_TYPE == 0 { "" } else { content_type(reader)? };
+        let meta_len = if flags & META == 0 { 0 } else { length32(reader)? };
+        let value_len = length32(reader)?;
+        let crc = reader.u32()?;
+        let key = reader.take(key_len)?;
+        let offset = self.payload;
+        let len = u64::from(meta_len) + u64::from(value_len);
+        self.payload = offset.checked_add(len).ok_or(Malformed)?;
+        Ok(FrameOp { key, action: Action::Put { expires, content_type, meta_len, value_len, crc, offset } })
+    }
+}
+
+impl<'a> Iterator for Ops<'a> {
+    type Item = Result<FrameOp<'a>, Malformed>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let op = self.read();
+        if op.is_err() {
+            self.left = 0;
+        }
+        Some(op)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::PutOptions;
+    use proptest::prelude::*;
+
+    const ID: LogId = LogId { number: 1, salt: 0x1234_5678_9abc_def0 };
+
+    fn sample(offset: u64) -> Vec<u8> {
+        let options = PutOptions::new().content_type("application/json").metadata("{}");
+        let mut builder = TableBuilder::default();
+        builder.add(&Op::put(b"key", b"value", &options).unwrap());
+        builder.add(&Op::delete(b"gone").unwrap());
+        let mut bytes = vec![0; offset as usize];
+        bytes.extend_from_slice(builder.finish(ID, offset, 7, 11, Some(5)));
+        bytes.extend_from_slice(b"{}value");
+        bytes
+    }
+
+    #[test]
+    fn a_frame_comes_back() {
+        let bytes = sample(10);
+        let frame = Frame::decode(&bytes[10..], ID, 10).unwrap();
+        assert_eq!((frame.seq, frame.time, frame.durable, frame.count), (7, 11, Some(5), 2));
+        assert_eq!(frame.verify(&bytes), Ok(bytes.len() as u64));
+        let keys: Vec<_> = frame.ops().map(|op| op.unwrap().key).collect();
+        assert_eq!(keys, [&b"key"[..], b"gone"]);
+    }
+
+    #[test]
+    fn no_flipped_bit_passes() {
+        let bytes = sample(0);
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let verdict = Frame::decode(&damaged, ID, 0).and_then(|frame| frame.verify(&damaged));
+            assert_eq!(verdict, Err(Malformed), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_frame_is_one_only_in_its_log_at_its_offset() {
+        let bytes = sample(0);
+        assert!(Frame::decode(&bytes, ID, 1).is_err());
+        assert!(Frame::decode(&bytes, LogId { number: 1, salt: 1 }, 0).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_table_is_read_or_refused(table in proptest::collection::vec(any::<u8>(), 0..80)) {
+            if let Ok(frame) = Frame::parse(&table, 0) {
+                let _ = frame.verify(&table);
+                prop_assert!(frame.ops().count() <= table.len() + 1);
+            }
+        }
+    }
+}

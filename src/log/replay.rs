@@ -1,0 +1,128 @@
+//! Reading a log from front to back, as far as it holds.
+
+use crate::error::{Error, Result};
+use crate::log::frame::Frame;
+use crate::log::header::{HEADER_LEN, Header, HeaderError, LogId};
+use crate::log::{LogFile, Position, name};
+
+/// How far a log could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Replay {
+    /// The end of the last good frame; zero if the log was prepared but never used.
+    pub(crate) end: u64,
+    pub(crate) frames: u64,
+    pub(crate) stop: Stop,
+    /// The highest position that this log says is durable.
+    pub(crate) durable: Position,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Only zeros follow.
+    End,
+    /// Something follows that is no frame, and perhaps frames behind it.
+    Hole { frames: u64, bytes: u64 },
+}
+
+/// Hands every good frame from offset `from` on to `apply`, with what the header says: where the
+/// log before ended, and the base time.
+///
+/// Stops at the first hole. Damage is told from the trace of a power cut where it can be: a log that the
+/// manifest knows to end at `sealed` was durable up to there, and so was what a later frame says was.
+pub(crate) fn replay(
+    log: &LogFile,
+    from: u64,
+    sealed: Option<u64>,
+    mut apply: impl FnMut(u64, u64, &Frame<'_>) -> Result<()>,
+) -> Result<Replay> {
+    let bytes = log.mapping.bytes();
+    let limit = sealed.and_then(|sealed| usize::try_from(sealed).ok()).unwrap_or(bytes.len());
+    let Some(bytes) = bytes.get(..limit) else {
+        return Err(damaged(log.id, bytes.len() as u64, "the file is shorter than the manifest says"));
+    };
+    let header = match Header::decode(bytes) {
+        Ok(header) if header.id == log.id => header,
+        Err(HeaderError::Unused) if sealed.is_none() && tail(bytes, 0).is_none() => {
+            return Ok(nothing(Stop::End));
+        }
+        Err(HeaderError::Version(version)) => return Err(newer(log.id, version)),
+        _ if sealed.is_some() => return Err(damaged(log.id, 0, "the header is damaged")),
+        _ => return Ok(nothing(behind(log.id, bytes, 0).0)),
+    };
+    let mut replay =
+        Replay { end: from.max(HEADER_LEN as u64), frames: 0, stop: Stop::End, durable: header.durable };
+    while let Some((frame, end)) = frame_at(log.id, bytes, replay.end) {
+        note_durable(&mut replay.durable, log.id, &frame);
+        apply(header.previous_end, header.base_time, &frame)?;
+        replay.frames += 1;
+        replay.end = end;
+    }
+    let (stop, durable) = behind(log.id, bytes, replay.end);
+    replay.stop = stop;
+    replay.durable = replay.durable.max(Position { log: log.id.number, offset: durable });
+    let lost = sealed.is_some_and(|sealed| replay.end < sealed);
+    if lost || durable > replay.end {
+        return Err(damaged(log.id, replay.end, "what was durable there is no longer readable"));
+    }
+    Ok(replay)
+}
+
+fn nothing(stop: Stop) -> Replay {
+    Replay { end: 0, frames: 0, stop, durable: Position::default() }
+}
+
+fn damaged(id: LogId, offset: u64, why: &str) -> Error {
+    let name = name(id.number);
+    Error::corruption(format!("{name} is damaged at offset {offset}: {why}; restore it from a backup"))
+}
+
+fn newer(id: LogId, version: u32) -> Error {
+    let name = name(id.number);
+    let message = format!("{name} has format version {version}; open the store with a newer Siltstone");
+    Error::new(crate::error::ErrorKind::Unsupported, message)
+}
+
+fn frame_at(id: LogId, bytes: &[u8], offset: u64) -> Option<(Frame<'_>, u64)> {
+    let rest = bytes.get(usize::try_from(offset).ok()?..)?;
+    let frame = Frame::decode(rest, id, offset).ok()?;
+    let end = frame.verify(bytes).ok()?;
+    Some((frame, end))
+}
+
+fn note_durable(durable: &mut Position, id: LogId, frame: &Frame<'_>) {
+    let offset = frame.durable.unwrap_or(0);
+    *durable = (*durable).max(Position { log: id.number, offset });
+}
+
+/// The rest of the bytes from their first one that is not zero.
+fn tail(bytes: &[u8], from: usize) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    // Whole chunks first: a log may have tens of megabytes of zeros.
+    let chunk = rest.chunks(4096).position(|chunk| chunk.iter().any(|byte| *byte != 0))?;
+    let start = chunk * 4096;
+    let inner = rest.get(start..)?.iter().position(|byte| *byte != 0)?;
+    Some(from + start + inner)
+}
+
+/// What lies behind the last good frame: how much is lost, and up to where it says all was durable.
+fn behind(id: LogId, bytes: &[u8], end: u64) -> (Stop, u64) {
+    let from = usize::try_from(end).unwrap_or(usize::MAX);
+    let Some(first) = tail(bytes, from) else { return (Stop::End, 0) };
+    let last = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(first);
+    let (mut frames, mut durable, mut at) = (0, 0, first.saturating_sub(7).max(from));
+    // Any four bytes may pass for a table's length: bounds the work on bytes made to mislead.
+    let mut budget = bytes.len().saturating_mul(8);
+    while at <= last && budget > 0 {
+        budget = budget.saturating_sub(Frame::claimed_len(bytes, at));
+        let frame = bytes.get(at..).and_then(|rest| Frame::decode(rest, id, at as u64).ok());
+        let Some(frame) = frame else {
+            at += 1;
+            continue;
+        };
+        frames += 1;
+        durable = durable.max(frame.durable.unwrap_or(0));
+        let end = frame.verify(bytes).ok().and_then(|end| usize::try_from(end).ok());
+        at = end.unwrap_or(at + 1).max(at + 1);
+    }
+    (Stop::Hole { frames, bytes: (last + 1 - from) as u64 }, durable)
+}

@@ -1,0 +1,126 @@
+//! The planner: a version in, a plan out, no I/O.
+//!
+//! Level 0 holds flushed memtables that overlap; each deeper level is sorted and ten times larger (the
+//! leveled scheme of LevelDB). Two things are done differently, for input that arrives in key order:
+//! what overlaps nothing goes as deep as it can without being rewritten, and runs of small neighbours in
+//! one level, which many short runs of a program leave, are merged in size classes, so that each byte is
+//! rewritten a number of times that grows with the logarithm of their number.
+
+use std::sync::Arc;
+
+use crate::manifest::Version;
+use crate::options::Sizes;
+use crate::segment::Segment;
+
+/// Neighbours in a level are merged when this many of one size class stand side by side.
+const RUN: usize = 8;
+
+/// The size classes' upper ends, in bytes. Larger segments stay as they are.
+const CLASSES: [u64; 3] = [16 << 10, 128 << 10, 1 << 20];
+
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// Name the segment in another level; its bytes stay.
+    Move { segment: Arc<Segment>, level: usize },
+    /// Write the inputs, newest first, as one sorted run into this level.
+    Merge { inputs: Vec<Arc<Segment>>, level: usize, bottom: bool },
+}
+
+impl Plan {
+    /// How many bytes it has to read.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Move { .. } => 0,
+            Self::Merge { inputs, .. } => inputs.iter().map(|segment| segment.len()).sum(),
+        }
+    }
+}
+
+/// The most urgent thing to do, if there is any.
+pub(crate) fn plan(version: &Version, sizes: &Sizes) -> Option<Plan> {
+    level0(version, sizes).or_else(|| too_large(version, sizes)).or_else(|| small_run(version))
+}
+
+/// The deepest level at which a new segment of these keys overlaps nothing on its way down.
+pub(crate) fn home_level(version: &Version, first: &[u8], last: &[u8]) -> usize {
+    let free = |level: &&Vec<Arc<Segment>>| !level.iter().any(|segment| overlaps(segment, first, last));
+    version.levels.iter().take_while(free).count().saturating_sub(1)
+}
+
+fn overlaps(segment: &Segment, first: &[u8], last: &[u8]) -> bool {
+    let properties = segment.properties();
+    *properties.first_key <= *last && *first <= *properties.last_key
+}
+
+fn range<'a>(segments: &'a [Arc<Segment>]) -> (&'a [u8], &'a [u8]) {
+    let keys = |pick: fn(&'a Segment) -> &'a [u8]| segments.iter().map(move |segment| pick(segment));
+    let first = keys(|segment| &segment.properties().first_key).min();
+    let last = keys(|segment| &segment.properties().last_key).max();
+    (first.unwrap_or_default(), last.unwrap_or_default())
+}
+
+fn overlapping(level: &[Arc<Segment>], (first, last): (&[u8], &[u8])) -> Vec<Arc<Segment>> {
+    level.iter().filter(|segment| overlaps(segment, first, last)).cloned().collect()
+}
+
+/// Merges into `level`, with all that it overlaps there.
+fn merge_into(version: &Version, mut inputs: Vec<Arc<Segment>>, level: usize) -> Option<Plan> {
+    inputs.extend(overlapping(version.levels.get(level)?, range(&inputs)));
+    let range = range(&inputs);
+    let deeper = version.levels.get(level + 1..)?;
+    let bottom = deeper.iter().all(|level| overlapping(level, range).is_empty());
+    Some(Plan::Merge { inputs, level, bottom })
+}
+
+fn level0(version: &Version, sizes: &Sizes) -> Option<Plan> {
+    let newest = version.levels.first()?;
+    if newest.len() < sizes.level0_segments.max(1) {
+        return None;
+    }
+    merge_into(version, newest.clone(), 1)
+}
+
+fn too_large(version: &Version, sizes: &Sizes) -> Option<Plan> {
+    let mut limit = sizes.level1;
+    let last = version.levels.len() - 1;
+    for (level, segments) in version.levels.iter().enumerate().take(last).skip(1) {
+        let bytes: u64 = segments.iter().map(|segment| segment.len()).sum();
+        if bytes > limit {
+            let below = version.levels.get(level + 1)?;
+            let cost = |segment: &&Arc<Segment>| {
+                let range = range(std::slice::from_ref(*segment));
+                let rewritten: u64 = overlapping(below, range).iter().map(|other| other.len()).sum();
+                // The fewest bytes rewritten for each byte that leaves the level.
+                rewritten.saturating_mul(16) / segment.len().max(1)
+            };
+            let segment = segments.iter().min_by_key(cost)?;
+            return if overlapping(below, range(std::slice::from_ref(segment))).is_empty() {
+                Some(Plan::Move { segment: segment.clone(), level: level + 1 })
+            } else {
+                merge_into(version, vec![segment.clone()], level + 1)
+            };
+        }
+        limit = limit.saturating_mul(10);
+    }
+    None
+}
+
+fn small_run(version: &Version) -> Option<Plan> {
+    for class in CLASSES {
+        for (level, segments) in version.levels.iter().enumerate().skip(1) {
+            let runs = segments.split(|segment| segment.len() > class);
+            if let Some(run) = runs.into_iter().find(|run| run.len() >= RUN) {
+                return merge_into(version, run.to_vec(), level).map(|plan| only(plan, run));
+            }
+        }
+    }
+    None
+}
+
+/// Neighbours in one level overlap nothing but themselves there.
+fn only(plan: Plan, run: &[Arc<Segment>]) -> Plan {
+    match plan {
+        Plan::Merge { level, bottom, .. } => Plan::Merge { inputs: run.to_vec(), level, bottom },
+        moved @ Plan::Move { .. } => moved,
+    }
+}

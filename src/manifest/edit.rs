@@ -1,0 +1,62 @@
+//! One change of the set of live files. Encoded by bincode, in `bounded`.
+
+use bincode::{Decode, Encode};
+
+use crate::log::{LogId, Position};
+
+/// A log that belongs to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct LogRecord {
+    pub(crate) number: u64,
+    pub(crate) salt: u64,
+    /// Where it ends, once it is complete and durable.
+    pub(crate) end: Option<u64>,
+}
+
+impl LogRecord {
+    pub(crate) fn id(&self) -> LogId {
+        LogId { number: self.number, salt: self.salt }
+    }
+}
+
+/// A segment that belongs to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct SegmentRecord {
+    pub(crate) number: u64,
+    pub(crate) level: u8,
+    /// Its length in bytes, to notice a file that is not the one that was written.
+    pub(crate) len: u64,
+}
+
+/// Everything before this place in the logs is in segments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Flushed {
+    pub(crate) log: u64,
+    pub(crate) offset: u64,
+    /// The highest sequence number before it.
+    pub(crate) seq: u64,
+    /// The latest time before it, so that a key's time never goes backwards.
+    pub(crate) time: u64,
+}
+
+impl Flushed {
+    pub(crate) fn position(&self) -> Position {
+        Position { log: self.log, offset: self.offset }
+    }
+}
+
+/// A change, applied as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Edit {
+    /// New logs, and ends of old ones.
+    pub(crate) logs: Vec<LogRecord>,
+    pub(crate) dropped_logs: Vec<u64>,
+    /// New segments, and moved ones, which name an old number with a new level.
+    pub(crate) segments: Vec<SegmentRecord>,
+    pub(crate) dropped_segments: Vec<u64>,
+    pub(crate) flushed: Option<Flushed>,
+    /// All segment numbers below this were used.
+    pub(crate) next_segment: Option<u64>,
+    /// All log numbers below this were used.
+    pub(crate) next_log: Option<u64>,
+}

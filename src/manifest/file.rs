@@ -1,0 +1,257 @@
+//! The manifest's files.
+//!
+//! ```text
+//! CURRENT  = number:decimal "\n" crc:8 hex digits "\n"             (crc over what precedes it)
+//! manifest = header record*
+//! header   = magic:"SILTMAN\0" version:u32 number:u64 salt:u64 crc:u32     (32 bytes)
+//! record   = crc:u32 len:u32 edit                (crc over len and edit, starting from salt and offset)
+//! ```
+//! The first record of a manifest is the whole state. Each record is synced before anything acts on it,
+//! so that only the last one can be torn, and then nothing relied on it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crc32fast::Hasher;
+
+use crate::bounded;
+use crate::codec::{Malformed, Reader};
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{CURRENT, Edit, State, name};
+use crate::vfs::{File, Vfs};
+
+const MAGIC: &[u8; 8] = b"SILTMAN\0";
+const VERSION: u32 = 1;
+const HEADER_LEN: usize = 32;
+const RECORD_HEAD: usize = 8;
+
+/// A manifest longer than this, and than four times its first record, is written anew.
+const REWRITE: u64 = 1 << 20;
+
+/// The state, and the file that edits go to. A manifest of an earlier open is never appended to: the
+/// first edit after an open writes a new one.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    vfs: Arc<dyn Vfs>,
+    dir: PathBuf,
+    state: State,
+    /// The newest number in use; zero for a store that has none yet.
+    number: u64,
+    file: Option<Writing>,
+}
+
+#[derive(Debug)]
+struct Writing {
+    file: Arc<dyn File>,
+    salt: u64,
+    len: u64,
+    first_len: u64,
+}
+
+impl Manifest {
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The number of the manifest file in use; zero if there is none.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Changes the state in memory; the next change that is committed makes this one durable as well.
+    /// For what an open finds out, which the next open would find out again.
+    pub(crate) fn amend(&mut self, edit: &Edit) -> Result<()> {
+        let fits = self.file.is_none() && self.state.apply(edit);
+        fits.then_some(()).ok_or_else(|| Error::corruption("the manifest does not fit what was found"))
+    }
+
+    /// Makes a change durable, then applies it. On an error the state is as before, in memory and, after
+    /// a reopen, on disk: either without the change, or with the whole of it.
+    pub(crate) fn commit(&mut self, edit: &Edit) -> Result<()> {
+        let mut next = self.state.clone();
+        if !next.apply(edit) {
+            return Err(Error::corruption("a change does not fit the manifest; reopen the store"));
+        }
+        let full =
+            self.file.as_ref().is_none_or(|file| file.len > REWRITE.max(file.first_len.saturating_mul(4)));
+        if full {
+            self.rewrite(&next)?;
+        } else if let Some(writing) = &mut self.file
+            && let Err(error) = writing.append(edit)
+        {
+            // What is in the file now is not known: the next change starts a new one.
+            self.file = None;
+            return Err(Error::io(format!("cannot write to {}", name(self.number)), error));
+        }
+        self.state = next;
+        Ok(())
+    }
+
+    fn rewrite(&mut self, state: &State) -> Result<()> {
+        let number = self.number + 1;
+        let path = self.dir.join(name(number));
+        let failed = |error| Error::io(format!("cannot write {}", path.display()), error);
+        let _ = self.vfs.remove(&path);
+        let file = self.vfs.create(&path).map_err(failed)?;
+        let salt = self.vfs.random();
+        let header = header(number, salt);
+        file.write_all_at(&header, 0).map_err(failed)?;
+        let mut writing = Writing { file, salt, len: header.len() as u64, first_len: 0 };
+        writing.append(&state.snapshot()).map_err(failed)?;
+        writing.first_len = writing.len;
+        self.switch(number)?;
+        let before = std::mem::replace(&mut self.number, number);
+        if before != 0 {
+            // One that stays is removed when the store is opened.
+            let _ = self.vfs.remove(&self.dir.join(name(before)));
+        }
+        self.file = Some(writing);
+        Ok(())
+    }
+
+    fn switch(&self, number: u64) -> Result<()> {
+        let temporary = self.dir.join("CURRENT.new");
+        let current = self.dir.join(CURRENT);
+        let write = || {
+            let _ = self.vfs.remove(&temporary);
+            let file = self.vfs.create(&temporary)?;
+            file.write_all_at(current_text(number).as_bytes(), 0)?;
+            file.sync()?;
+            self.vfs.sync_dir(&self.dir)?;
+            self.vfs.rename(&temporary, &current)?;
+            self.vfs.sync_dir(&self.dir)
+        };
+        write().map_err(|error| Error::io(format!("cannot write {}", current.display()), error))
+    }
+}
+
+impl Writing {
+    fn append(&mut self, edit: &Edit) -> std::io::Result<()> {
+        let body = bounded::encode(edit);
+        let mut record = vec![0; RECORD_HEAD];
+        record[4..].copy_from_slice(&(body.len() as u32).to_le_bytes());
+        record.extend_from_slice(&body);
+        let crc = record_crc(self.salt, self.len, &record[4..]);
+        record[..4].copy_from_slice(&crc.to_le_bytes());
+        self.file.write_all_at(&record, self.len)?;
+        self.file.sync()?;
+        self.len += record.len() as u64;
+        Ok(())
+    }
+}
+
+fn current_text(number: u64) -> String {
+    let line = format!("{number}\n");
+    format!("{line}{:08x}\n", crc32fast::hash(line.as_bytes()))
+}
+
+fn header(number: u64, salt: u64) -> [u8; HEADER_LEN] {
+    let mut bytes = [0; HEADER_LEN];
+    bytes[..8].copy_from_slice(MAGIC);
+    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[12..20].copy_from_slice(&number.to_le_bytes());
+    bytes[20..28].copy_from_slice(&salt.to_le_bytes());
+    let crc = crc32fast::hash(&bytes[..28]);
+    bytes[28..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn record_crc(salt: u64, offset: u64, bytes: &[u8]) -> u32 {
+    let mixed = (salt ^ offset.rotate_left(20)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut hasher = Hasher::new_with_initial((mixed >> 32) as u32);
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+/// Reads what a directory's newest manifest says; an empty state if there is no store.
+pub(crate) fn recover(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Manifest> {
+    let manifest = |number, state| Manifest { vfs: vfs.clone(), dir: dir.into(), state, number, file: None };
+    let Some(number) = current(vfs, dir)? else { return Ok(manifest(0, State::new())) };
+    let path = dir.join(name(number));
+    let bytes = read(vfs, &path)?.ok_or_else(|| {
+        Error::corruption(format!("{} is missing; restore it from a backup", path.display()))
+    })?;
+    Ok(manifest(number, replay(&bytes, number)?))
+}
+
+fn current(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Option<u64>> {
+    let path = dir.join(CURRENT);
+    let Some(bytes) = read(vfs, &path)? else { return Ok(None) };
+    let number = std::str::from_utf8(&bytes).ok().and_then(|text| text.lines().next()?.parse().ok());
+    number.filter(|number| current_text(*number).as_bytes() == bytes).map(Some).ok_or_else(|| {
+        let path = path.display();
+        Error::corruption(format!("{path} is damaged; restore it from a backup"))
+    })
+}
+
+fn read(vfs: &Arc<dyn Vfs>, path: &Path) -> Result<Option<Vec<u8>>> {
+    let read = || {
+        let file = vfs.open(path)?;
+        let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
+        let mut bytes = vec![0; len];
+        file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    };
+    match read() {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if std::io::Error::kind(&error) == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(format!("cannot read {}", path.display()), error)),
+    }
+}
+
+/// Adds up the records of a manifest's bytes.
+pub(crate) fn replay(bytes: &[u8], number: u64) -> Result<State> {
+    let damaged = |at: usize| {
+        let name = name(number);
+        Error::corruption(format!("{name} is damaged at offset {at}; restore it from a backup"))
+    };
+    let salt = check_header(bytes, number).map_err(|problem| match problem {
+        Some(version) => {
+            let name = name(number);
+            let message = format!("{name} has format version {version}; open it with a newer Siltstone");
+            Error::new(ErrorKind::Unsupported, message)
+        }
+        None => damaged(0),
+    })?;
+    let mut state = State::new();
+    let mut at = HEADER_LEN;
+    while let Ok((edit, end)) = record(bytes, salt, at) {
+        if !state.apply(&edit) {
+            return Err(damaged(at));
+        }
+        at = end;
+    }
+    // The first record was durable before CURRENT named the file. Behind the last one there may be what
+    // is left of a torn write, but no record: those were durable.
+    let follows = (at + 1..bytes.len()).any(|later| record(bytes, salt, later).is_ok());
+    if at == HEADER_LEN || follows { Err(damaged(at)) } else { Ok(state) }
+}
+
+fn check_header(bytes: &[u8], number: u64) -> Result<u64, Option<u32>> {
+    let (body, crc) = bytes.get(..HEADER_LEN).and_then(|all| all.split_last_chunk::<4>()).ok_or(None)?;
+    let read = |reader: &mut Reader<'_>| {
+        let magic = reader.take(8)? == MAGIC;
+        Ok::<_, Malformed>((magic, reader.u32()?, reader.u64()?, reader.u64()?))
+    };
+    let (magic, version, found, salt) = read(&mut Reader::new(body)).map_err(|Malformed| None)?;
+    if !magic || crc32fast::hash(body) != u32::from_le_bytes(*crc) {
+        return Err(None);
+    }
+    if version > VERSION {
+        return Err(Some(version));
+    }
+    if found == number { Ok(salt) } else { Err(None) }
+}
+
+fn record(bytes: &[u8], salt: u64, at: usize) -> Result<(Edit, usize), Malformed> {
+    let rest = bytes.get(at..).ok_or(Malformed)?;
+    let reader = &mut Reader::new(rest);
+    let crc = reader.u32()?;
+    let len = usize::try_from(reader.u32()?).map_err(|_| Malformed)?;
+    let body = reader.take(len)?;
+    let checked = rest.get(4..RECORD_HEAD + len).ok_or(Malformed)?;
+    if record_crc(salt, at as u64, checked) != crc {
+        return Err(Malformed);
+    }
+    Ok((bounded::decode(body)?, at + RECORD_HEAD + len))
+}

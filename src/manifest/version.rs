@@ -1,0 +1,99 @@
+//! The state that the edits add up to, and the immutable form of it that readers hold.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::manifest::{Edit, Flushed, LogRecord, SegmentRecord};
+use crate::segment::Segment;
+
+/// Levels of segments. Level 0 may overlap, newest first; the others are sorted and do not overlap.
+pub(crate) const LEVELS: usize = 7;
+
+/// What the manifest says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) logs: BTreeMap<u64, LogRecord>,
+    pub(crate) segments: BTreeMap<u64, SegmentRecord>,
+    pub(crate) flushed: Flushed,
+    pub(crate) next_segment: u64,
+    pub(crate) next_log: u64,
+}
+
+impl State {
+    /// A store that holds nothing yet.
+    pub(crate) fn new() -> Self {
+        Self { next_segment: 1, next_log: 1, ..Self::default() }
+    }
+
+    /// Applies one change; false if it does not fit the state, which is damage.
+    pub(crate) fn apply(&mut self, edit: &Edit) -> bool {
+        for number in &edit.dropped_segments {
+            if self.segments.remove(number).is_none() {
+                return false;
+            }
+        }
+        for number in &edit.dropped_logs {
+            if self.logs.remove(number).is_none() {
+                return false;
+            }
+        }
+        self.segments.extend(edit.segments.iter().map(|segment| (segment.number, *segment)));
+        self.logs.extend(edit.logs.iter().map(|log| (log.number, *log)));
+        self.flushed = edit.flushed.unwrap_or(self.flushed);
+        self.next_segment = self.next_segment.max(edit.next_segment.unwrap_or(0));
+        self.next_log = self.next_log.max(edit.next_log.unwrap_or(0));
+        self.segments.values().all(|segment| usize::from(segment.level) < LEVELS)
+    }
+
+    /// The one edit that makes this state from nothing.
+    pub(crate) fn snapshot(&self) -> Edit {
+        Edit {
+            logs: self.logs.values().copied().collect(),
+            segments: self.segments.values().copied().collect(),
+            flushed: Some(self.flushed),
+            next_segment: Some(self.next_segment),
+            next_log: Some(self.next_log),
+            ..Edit::default()
+        }
+    }
+}
+
+/// The live segments, open.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Version {
+    pub(crate) levels: [Vec<Arc<Segment>>; LEVELS],
+}
+
+impl Version {
+    /// Puts the segments where the state says, each level in its order.
+    pub(crate) fn new(segments: impl IntoIterator<Item = (usize, Arc<Segment>)>) -> Self {
+        let mut version = Self::default();
+        for (level, segment) in segments {
+            if let Some(level) = version.levels.get_mut(level) {
+                level.push(segment);
+            }
+        }
+        let [newest, sorted @ ..] = &mut version.levels;
+        newest.sort_by_key(|segment| std::cmp::Reverse(segment.properties().last_seq));
+        for level in sorted {
+            level.sort_by(|a, b| a.properties().first_key.cmp(&b.properties().first_key));
+        }
+        version
+    }
+
+    pub(crate) fn segments(&self) -> impl Iterator<Item = (usize, &Arc<Segment>)> {
+        let numbered = self.levels.iter().enumerate();
+        numbered.flat_map(|(level, segments)| segments.iter().map(move |segment| (level, segment)))
+    }
+
+    /// How many bytes the live segments refer to, in each log.
+    pub(crate) fn live_bytes(&self) -> BTreeMap<u64, u64> {
+        let mut live = BTreeMap::new();
+        for (_, segment) in self.segments() {
+            for (log, bytes) in &segment.properties().logs {
+                *live.entry(*log).or_default() += bytes;
+            }
+        }
+        live
+    }
+}

@@ -1,0 +1,138 @@
+//! Memory for nodes: chunks that grow, cut from the front, freed together.
+//!
+//! The chunks belong to the table, which readers keep alive; the place to cut next belongs to the
+//! writer. Readers reach nodes by pointers and never look here, so the list of chunks may have a lock.
+
+#![expect(unsafe_code, reason = "allocates raw memory and frees it")]
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+/// What every allocation is aligned to.
+pub(super) const ALIGN: usize = 8;
+
+/// A table of a few entries should cost little: tests and idle stores have many of those.
+const FIRST_CHUNK: usize = 4 * 1024;
+const LARGEST_CHUNK: usize = 1024 * 1024;
+
+/// The memory of one table.
+pub(super) struct Chunks {
+    list: Mutex<Vec<Chunk>>,
+    bytes: AtomicUsize,
+}
+
+struct Chunk {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+
+// SAFETY: a chunk owns its memory as a `Box` would; it gives access to it only through raw pointers,
+// whose users must themselves show that they may follow them.
+unsafe impl Send for Chunk {}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        // SAFETY: `start` came from `alloc` with this layout in `Chunk::new`, and only this frees it.
+        unsafe { dealloc(self.start.as_ptr(), self.layout) }
+    }
+}
+
+impl Chunk {
+    fn new(size: usize) -> Self {
+        let Ok(layout) = Layout::from_size_align(size.max(ALIGN), ALIGN) else {
+            // Only lengths that no machine can hold come here.
+            handle_alloc_error(Layout::new::<Chunk>())
+        };
+        // SAFETY: the layout's size is not zero.
+        let start = unsafe { alloc(layout) };
+        match NonNull::new(start) {
+            Some(start) => Self { start, layout },
+            None => handle_alloc_error(layout),
+        }
+    }
+}
+
+impl Chunks {
+    pub(super) fn new() -> Self {
+        Self { list: Mutex::new(Vec::new()), bytes: AtomicUsize::new(0) }
+    }
+
+    /// Bytes in all chunks, used or not.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, size: usize) -> NonNull<u8> {
+        let chunk = Chunk::new(size);
+        let start = chunk.start;
+        self.bytes.fetch_add(chunk.layout.size(), Ordering::Relaxed);
+        self.list.lock().push(chunk);
+        start
+    }
+}
+
+/// Where the writer cuts its next node from.
+pub(super) struct Bump {
+    free: NonNull<u8>,
+    left: usize,
+    next_chunk: usize,
+    largest_chunk: usize,
+}
+
+// SAFETY: the pointer is to memory that no one else has been given yet, and moves with the `Bump`.
+unsafe impl Send for Bump {}
+
+impl Bump {
+    /// For a table that is expected to reach this many bytes.
+    pub(super) fn new(capacity_hint: usize) -> Self {
+        Self {
+            free: NonNull::dangling(),
+            left: 0,
+            next_chunk: FIRST_CHUNK,
+            largest_chunk: (capacity_hint / 8).clamp(FIRST_CHUNK, LARGEST_CHUNK),
+        }
+    }
+
+    /// Fresh memory of at least this size, aligned to [`ALIGN`], that lives as long as `chunks`.
+    ///
+    /// The pointer may be used for all of those bytes, and is given to no one else.
+    #[inline]
+    pub(super) fn allocate(&mut self, chunks: &Chunks, size: usize) -> NonNull<u8> {
+        let size = size.checked_next_multiple_of(ALIGN).unwrap_or(usize::MAX);
+        if size > self.left {
+            return self.allocate_in_new_chunk(chunks, size);
+        }
+        // SAFETY: just compared.
+        unsafe { self.cut(size) }
+    }
+
+    #[cold]
+    fn allocate_in_new_chunk(&mut self, chunks: &Chunks, size: usize) -> NonNull<u8> {
+        if size > self.next_chunk / 4 {
+            // Its own chunk: the rest of the present one stays in use.
+            return chunks.add(size);
+        }
+        self.free = chunks.add(self.next_chunk);
+        self.left = self.next_chunk;
+        self.next_chunk = (self.next_chunk * 2).min(self.largest_chunk);
+        // SAFETY: `size` is at most a quarter of the chunk.
+        unsafe { self.cut(size) }
+    }
+
+    /// The next `size` bytes.
+    ///
+    /// # Safety
+    /// So many bytes must be left.
+    #[inline]
+    unsafe fn cut(&mut self, size: usize) -> NonNull<u8> {
+        let start = self.free;
+        // SAFETY: as the caller promises, `size` bytes are left in the chunk behind `free`, so the
+        // result is inside it or just past its end.
+        self.free = unsafe { start.add(size) };
+        self.left -= size;
+        start
+    }
+}

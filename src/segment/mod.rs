@@ -1,0 +1,60 @@
+//! Segments: immutable sorted files of entries, read through a mapping.
+//!
+//! ```text
+//! segment = block* padding filter index properties footer
+//! ```
+//! Items are (key, sequence number, encoded entry), by key ascending, then by sequence number descending;
+//! there may be several versions of a key. Each part ends with its CRC-32: a block's is checked on every
+//! read, before any of its bytes is believed, the others' when the segment is opened. The parts are
+//! described where they are written: [`block`], [`filter`], [`index`], [`properties`], [`footer`].
+
+mod block;
+mod cursor;
+mod filter;
+mod footer;
+mod index;
+mod key_buffer;
+mod properties;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub(crate) use cursor::SegmentCursor;
+pub(crate) use filter::key_hash;
+pub(crate) use properties::Properties;
+pub(crate) use reader::{Found, Segment};
+pub(crate) use writer::{Finished, SegmentWriter};
+
+use std::path::{Path, PathBuf};
+
+use crate::codec::Malformed;
+
+/// A segment's file name.
+pub(crate) fn name(number: u64) -> String {
+    format!("{number:06}.seg")
+}
+
+/// A segment's path in this store.
+pub(crate) fn path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(name(number))
+}
+
+/// Appends the checksum of what was appended since `start`.
+fn seal(out: &mut Vec<u8>, start: usize) {
+    let crc = crc32fast::hash(out.get(start..).unwrap_or_default());
+    out.extend_from_slice(&crc.to_le_bytes());
+}
+
+/// The bytes that the checksum at their end vouches for, without it.
+#[inline]
+fn unseal(bytes: &[u8]) -> Result<&[u8], Malformed> {
+    let (body, crc) = bytes.split_last_chunk::<4>().ok_or(Malformed)?;
+    if crc32fast::hash(body) == u32::from_le_bytes(*crc) { Ok(body) } else { Err(Malformed) }
+}
+
+/// How many bytes two keys have in common at their start.
+#[inline]
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}

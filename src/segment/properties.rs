@@ -1,0 +1,85 @@
+//! What a segment says of its items as a whole.
+//!
+//! ```text
+//! properties = bincode(Properties) crc:u32
+//! ```
+
+use std::collections::BTreeMap;
+
+use bincode::{Decode, Encode};
+
+use crate::bounded;
+use crate::codec::Malformed;
+use crate::entry::{Entry, Place};
+use crate::segment::seal;
+
+/// Of no items: zeros and empty keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Properties {
+    /// Items, tombstones and old versions among them.
+    pub(crate) entries: u64,
+    pub(crate) tombstones: u64,
+    pub(crate) first_key: Vec<u8>,
+    pub(crate) last_key: Vec<u8>,
+    /// The least and the largest sequence number.
+    pub(crate) first_seq: u64,
+    pub(crate) last_seq: u64,
+    /// The largest modification time, tombstones' too.
+    pub(crate) last_modified: u64,
+    /// The largest expiry time; zero if nothing expires.
+    pub(crate) last_expiry: u64,
+    /// How many items expire: all, if this is `entries`. Tombstones never do.
+    pub(crate) expiring: u64,
+    /// How many bytes of each log the items refer to, by log.
+    pub(crate) logs: Vec<(u64, u64)>,
+}
+
+impl Properties {
+    /// Whether nothing is to be seen in the segment once `last_expiry` has passed.
+    pub(crate) fn all_expire(&self) -> bool {
+        self.entries > 0 && self.expiring == self.entries
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = bounded::encode(self);
+        seal(&mut bytes, 0);
+        bytes
+    }
+
+    /// From the part's bytes, without the checksum.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
+        bounded::decode(bytes)
+    }
+}
+
+/// Sums items up, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Summary {
+    properties: Properties,
+    logs: BTreeMap<u64, u64>,
+}
+
+impl Summary {
+    /// Takes in one item but for its key.
+    pub(super) fn add(&mut self, seq: u64, entry: &Entry<'_>) {
+        let all = &mut self.properties;
+        all.first_seq = if all.entries == 0 { seq } else { all.first_seq.min(seq) };
+        all.last_seq = all.last_seq.max(seq);
+        all.entries += 1;
+        all.tombstones += u64::from(entry.is_tombstone());
+        all.last_modified = all.last_modified.max(entry.modified);
+        all.last_expiry = all.last_expiry.max(entry.expires);
+        all.expiring += u64::from(entry.expires != 0);
+        if let Place::Logged(pointer) = entry.place {
+            *self.logs.entry(pointer.log).or_default() += entry.payload_len();
+        }
+    }
+
+    pub(super) fn entries(&self) -> u64 {
+        self.properties.entries
+    }
+
+    pub(super) fn finish(self, first_key: Vec<u8>, last_key: Vec<u8>) -> Properties {
+        Properties { first_key, last_key, logs: self.logs.into_iter().collect(), ..self.properties }
+    }
+}

@@ -1,0 +1,155 @@
+//! An open segment: all of it mapped, all but its blocks checked.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::codec::Malformed;
+use crate::error::{Error, ErrorKind, Result};
+use crate::segment::block::{Block, Lookup};
+use crate::segment::footer::{Footer, Unusable};
+use crate::segment::index::Index;
+use crate::segment::properties::Properties;
+use crate::segment::{filter, unseal};
+use crate::vfs::{Mapping, Vfs};
+
+/// An open segment. Values that lie in it are kept in place by holding on to it.
+pub(crate) struct Segment {
+    mapping: Arc<Mapping>,
+    path: PathBuf,
+    number: u64,
+    /// Where the filter and the index lie, without their checksums.
+    filter: Range<usize>,
+    index: Range<usize>,
+    properties: Properties,
+}
+
+/// A version of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) seq: u64,
+    /// Where its encoded entry lies, for [`Segment::bytes`].
+    pub(crate) range: Range<usize>,
+}
+
+impl Segment {
+    /// Maps the file, and checks all but the blocks, which are checked whenever they are read.
+    pub(crate) fn open(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<Arc<Self>> {
+        let failed = |error| Error::io(format!("cannot open {}", path.display()), error);
+        let file = vfs.open(path).map_err(failed)?;
+        let len = usize::try_from(file.len().map_err(failed)?)
+            .map_err(|_| Error::invalid(format!("{} is too long for this machine", path.display())))?;
+        let damaged = |what| damaged(path, what);
+        if len == 0 {
+            return Err(damaged("file"));
+        }
+        let mapping = file.map(len).map_err(failed)?;
+        let bytes = mapping.bytes();
+        let footer = Footer::of(bytes).map_err(|error| match error {
+            Unusable::Malformed => damaged("footer"),
+            Unusable::Newer(version) => newer(path, version),
+        })?;
+        let filter = body(bytes, &footer.filter).map_err(|Malformed| damaged("filter"))?;
+        let index = body(bytes, &footer.index)
+            .and_then(|range| Index::check(slice(bytes, &range)?, footer.blocks).map(|()| range))
+            .map_err(|Malformed| damaged("index"))?;
+        let properties = body(bytes, &footer.properties)
+            .and_then(|range| Properties::from_bytes(slice(bytes, &range)?))
+            .map_err(|Malformed| damaged("properties"))?;
+        Ok(Arc::new(Self { path: path.into(), number, filter, index, properties, mapping }))
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn properties(&self) -> &Properties {
+        &self.properties
+    }
+
+    /// The file's length.
+    pub(crate) fn len(&self) -> u64 {
+        self.mapping.len() as u64
+    }
+
+    /// The bytes at a place that this segment gave.
+    #[inline]
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        self.mapping.get(range).unwrap_or_default()
+    }
+
+    /// The newest version of a key up to `seq`. `hash` is the key's, from [`key_hash`].
+    ///
+    /// [`key_hash`]: crate::segment::key_hash
+    #[inline]
+    pub(crate) fn get(&self, key: &[u8], hash: u64, seq: u64) -> Result<Option<Found>> {
+        if !filter::may_contain(self.bytes(self.filter.clone()), hash) {
+            return Ok(None);
+        }
+        self.find(key, seq)
+    }
+
+    fn find(&self, key: &[u8], seq: u64) -> Result<Option<Found>> {
+        let index = self.index()?;
+        let mut at = index.find(key);
+        while let Some(span) = index.span(at) {
+            let start = span.start;
+            let lookup = self.block(span.clone())?.find(key, seq);
+            match lookup.map_err(|Malformed| self.damaged_block(start))? {
+                Lookup::Found { seq, value } => {
+                    return Ok(Some(Found { seq, range: start + value.start..start + value.end }));
+                }
+                Lookup::Beyond if index.is_separator(at, key) => at += 1,
+                Lookup::Absent | Lookup::Beyond => break,
+            }
+        }
+        Ok(None)
+    }
+
+    #[inline]
+    pub(super) fn index(&self) -> Result<Index<'_>> {
+        Index::parse(self.bytes(self.index.clone())).map_err(|Malformed| damaged(&self.path, "index"))
+    }
+
+    /// A block, its checksum checked.
+    pub(super) fn block(&self, span: Range<usize>) -> Result<Block<'_>> {
+        let start = span.start;
+        Block::open(self.bytes(span)).map_err(|Malformed| self.damaged_block(start))
+    }
+
+    #[cold]
+    pub(super) fn damaged_block(&self, start: usize) -> Error {
+        damaged(&self.path, &format!("block at byte {start}"))
+    }
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = f.debug_struct("Segment");
+        all.field("path", &self.path).field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// Where a part lies, without its checksum, which is checked.
+fn body(file: &[u8], part: &Range<u64>) -> Result<Range<usize>, Malformed> {
+    let place = |at: u64| usize::try_from(at).map_err(|_| Malformed);
+    let (start, end) = (place(part.start)?, place(part.end)?);
+    let body = unseal(slice(file, &(start..end))?)?;
+    Ok(start..start + body.len())
+}
+
+fn slice<'a>(file: &'a [u8], range: &Range<usize>) -> Result<&'a [u8], Malformed> {
+    file.get(range.clone()).ok_or(Malformed)
+}
+
+#[cold]
+fn damaged(path: &Path, what: &str) -> Error {
+    Error::corruption(format!("{}: the {what} is damaged; restore it from a backup", path.display()))
+}
+
+fn newer(path: &Path, version: u32) -> Error {
+    let path = path.display();
+    let message = format!("{path} has format version {version}; use the newer version that wrote it");
+    Error::new(ErrorKind::Unsupported, message)
+}

@@ -1,0 +1,176 @@
+//! Writing a segment: items in their order in, one file out.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::codec::Malformed;
+use crate::entry::Entry;
+use crate::error::{Error, Result};
+use crate::key::Printable;
+use crate::segment::block::BlockBuilder;
+use crate::segment::filter::{self, LINE, key_hash};
+use crate::segment::footer::Footer;
+use crate::segment::index::IndexBuilder;
+use crate::segment::properties::{Properties, Summary};
+use crate::vfs::{File, Vfs};
+
+/// A block ends before it gets longer than this, unless one item alone is longer.
+const BLOCK_TARGET: usize = 4096;
+
+/// How much is collected for one write.
+const CHUNK: usize = 256 << 10;
+
+/// A segment that is being written. Dropped before it is finished, it leaves a useless file.
+#[derive(Debug)]
+pub(crate) struct SegmentWriter {
+    file: Arc<dyn File>,
+    path: PathBuf,
+    block_target: usize,
+    /// What is in the file already.
+    written: u64,
+    /// What comes next in it.
+    buffer: Vec<u8>,
+    block: BlockBuilder,
+    index: IndexBuilder,
+    /// One for each key.
+    hashes: Vec<u64>,
+    summary: Summary,
+    first_key: Vec<u8>,
+    last_key: Vec<u8>,
+    last_seq: u64,
+}
+
+/// A segment that was written, and synced but for its name.
+#[derive(Clone, Debug)]
+pub(crate) struct Finished {
+    pub(crate) properties: Properties,
+    /// The file's length.
+    pub(crate) len: u64,
+}
+
+impl SegmentWriter {
+    /// Starts a new file; its name must be free.
+    pub(crate) fn create(vfs: &dyn Vfs, path: &Path) -> Result<Self> {
+        Self::with_block_target(vfs, path, BLOCK_TARGET)
+    }
+
+    pub(super) fn with_block_target(vfs: &dyn Vfs, path: &Path, block_target: usize) -> Result<Self> {
+        let created = vfs.create(path);
+        let file = created.map_err(|error| Error::io(format!("cannot create {}", path.display()), error))?;
+        Ok(Self {
+            file,
+            path: path.into(),
+            block_target,
+            written: 0,
+            buffer: Vec::new(),
+            block: BlockBuilder::default(),
+            index: IndexBuilder::default(),
+            hashes: Vec::new(),
+            summary: Summary::default(),
+            first_key: Vec::new(),
+            last_key: Vec::new(),
+            last_seq: 0,
+        })
+    }
+
+    /// Adds an item. Its key must come after the last one's, or be the same with a lower number.
+    pub(crate) fn add(&mut self, key: &[u8], seq: u64, entry: &[u8]) -> Result<()> {
+        let decoded = Entry::decode(entry)
+            .map_err(|Malformed| self.refused(key, "is damaged; restore it from a backup"))?;
+        let is_new = self.check_order(key, seq)?;
+        if !self.block.is_empty() && self.block.len_with(key, entry) > self.block_target {
+            self.end_block(Some(key))?;
+        }
+        self.block.add(key, seq, entry);
+        self.summary.add(seq, &decoded);
+        if is_new {
+            self.hashes.push(key_hash(key));
+            self.last_key.clear();
+            self.last_key.extend_from_slice(key);
+        }
+        self.last_seq = seq;
+        Ok(())
+    }
+
+    /// Whether the key is another than the last one; an error if it comes before that.
+    fn check_order(&mut self, key: &[u8], seq: u64) -> Result<bool> {
+        if self.summary.entries() == 0 {
+            self.first_key = key.into();
+            return Ok(true);
+        }
+        match key.cmp(&self.last_key) {
+            std::cmp::Ordering::Greater => Ok(true),
+            std::cmp::Ordering::Equal if seq < self.last_seq => Ok(false),
+            _ => Err(self.refused(key, "comes out of order; verify the store")),
+        }
+    }
+
+    fn refused(&self, key: &[u8], what: &str) -> Error {
+        let path = self.path.display();
+        Error::corruption(format!("cannot write {path}: the entry of key '{}' {what}", Printable(key)))
+    }
+
+    /// About the file's length if it were finished now.
+    pub(crate) fn size_estimate(&self) -> usize {
+        let blocks = self.at() as usize + self.block.len();
+        // A filter takes ten bits a key.
+        blocks + self.index.len() + self.hashes.len() * 5 / 4
+    }
+
+    /// Where the next byte goes in the file.
+    fn at(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    fn end_block(&mut self, next: Option<&[u8]>) -> Result<()> {
+        self.block.finish_into(&mut self.buffer);
+        self.index.add(self.at(), &self.last_key, next);
+        if self.buffer.len() < CHUNK { Ok(()) } else { self.write() }
+    }
+
+    fn write(&mut self) -> Result<()> {
+        let written = self.file.write_all_at(&self.buffer, self.written);
+        written.map_err(|error| self.failed("write", error))?;
+        self.written = self.at();
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn failed(&self, doing: &str, error: std::io::Error) -> Error {
+        Error::io(format!("cannot {doing} {}", self.path.display()), error)
+    }
+
+    /// Writes the rest and makes the file's bytes durable; its name is durable after a directory sync.
+    pub(crate) fn finish(mut self) -> Result<Finished> {
+        if !self.block.is_empty() {
+            self.end_block(None)?;
+        }
+        let blocks = self.at();
+        // So that no line of the filter lies in two of the processor's.
+        let aligned = blocks.next_multiple_of(LINE as u64) - blocks;
+        self.buffer.resize(self.buffer.len() + aligned as usize, 0);
+        let filter = self.part(&filter::build(&self.hashes));
+        let index = self.index.finish().map_err(|Malformed| {
+            let path = self.path.display();
+            Error::invalid(format!(
+                "cannot write {path}: its keys take more than 4 GiB; use smaller segments"
+            ))
+        })?;
+        let index = self.part(&index);
+        let first = std::mem::take(&mut self.first_key);
+        let last = std::mem::take(&mut self.last_key);
+        let properties = std::mem::take(&mut self.summary).finish(first, last);
+        let footer = Footer { blocks, filter, index, properties: self.part(&properties.to_bytes()) };
+        self.part(&footer.to_bytes());
+        self.write()?;
+        self.file.sync().map_err(|error| self.failed("sync", error))?;
+        Ok(Finished { properties, len: self.written })
+    }
+
+    /// Puts a part next in the file; says where that is.
+    fn part(&mut self, bytes: &[u8]) -> std::ops::Range<u64> {
+        let start = self.at();
+        self.buffer.extend_from_slice(bytes);
+        start..self.at()
+    }
+}

@@ -1,0 +1,145 @@
+//! What happens behind the writers' backs: flushes, merges, and the syncs that futures and the periodic
+//! policy ask for. Each thread starts when it is first needed and sleeps until it is told to work.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+use crate::options::SyncPolicy;
+use crate::store::shared::Shared;
+
+#[derive(Debug, Default)]
+pub(crate) struct Background {
+    shaper: Mutex<Worker>,
+    syncer: Mutex<Worker>,
+    error: Mutex<Option<Error>>,
+}
+
+/// A thread and the bell that wakes it; gone once stopped.
+#[derive(Debug, Default)]
+struct Worker {
+    bell: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    stopped: bool,
+}
+
+impl Worker {
+    /// Rings; starts the thread if there is none.
+    fn ring(&mut self, name: &str, run: impl FnOnce(Receiver<()>) + Send + 'static) -> Result<()> {
+        if self.stopped {
+            return Err(Error::new(crate::error::ErrorKind::Closed, "the store is closed; open it again"));
+        }
+        if self.bell.is_none() {
+            // One ring is remembered; more say nothing new.
+            let (bell, heard) = bounded(1);
+            let thread = std::thread::Builder::new().name(name.into()).spawn(move || run(heard));
+            let failed = |error| Error::io(format!("cannot start thread {name}"), error);
+            self.thread = Some(thread.map_err(failed)?);
+            self.bell = Some(bell);
+        }
+        if let Some(bell) = &self.bell {
+            let _ = bell.try_send(());
+        }
+        Ok(())
+    }
+}
+
+fn stop(worker: &Mutex<Worker>) {
+    let thread = {
+        let mut worker = worker.lock();
+        worker.stopped = true;
+        worker.bell = None;
+        worker.thread.take()
+    };
+    // A background thread may hold the last handle; it cannot wait for itself.
+    if let Some(thread) = thread
+        && thread.thread().id() != std::thread::current().id()
+    {
+        let _ = thread.join();
+    }
+}
+
+impl Background {
+    /// The error of the last flush or merge, once.
+    pub(crate) fn take_error(&self) -> Option<Error> {
+        self.error.lock().take()
+    }
+
+    pub(crate) fn error(&self) -> Option<Error> {
+        self.error.lock().clone()
+    }
+
+    /// Ends the threads, after what they are doing.
+    pub(crate) fn stop(&self) {
+        stop(&self.syncer);
+        stop(&self.shaper);
+    }
+}
+
+impl Shared {
+    /// Starts what has to run from the beginning.
+    pub(crate) fn start(self: &Arc<Self>) {
+        let periodic = self.options.sync_policy == SyncPolicy::Periodic;
+        if periodic && let Err(error) = self.request_sync() {
+            *self.background.error.lock() = Some(error);
+        }
+        if !self.view().frozen.is_empty() {
+            self.nudge();
+        }
+    }
+
+    /// Has flushes and merges done that are due.
+    pub(crate) fn nudge(self: &Arc<Self>) {
+        let shared = self.clone();
+        let rung = self.background.shaper.lock().ring("siltstone-shape", move |bell| shape(&shared, &bell));
+        if let Err(error) = rung {
+            *self.background.error.lock() = Some(error);
+        }
+    }
+
+    /// Has a sync done for those who wait for it.
+    pub(crate) fn request_sync(self: &Arc<Self>) -> Result<()> {
+        let shared = self.clone();
+        self.background.syncer.lock().ring("siltstone-sync", move |bell| sync(&shared, &bell))
+    }
+}
+
+fn shape(shared: &Arc<Shared>, bell: &Receiver<()>) {
+    for () in bell {
+        let result = shared.shape();
+        let failed = result.is_err();
+        {
+            // Under the writer's lock, so that no writer misses it between looking and waiting.
+            let _writer = shared.writer.lock();
+            *shared.background.error.lock() = result.err();
+            shared.flushed.notify_all();
+        }
+        if failed {
+            continue;
+        }
+    }
+}
+
+fn sync(shared: &Arc<Shared>, bell: &Receiver<()>) {
+    let periodic = shared.options.sync_policy == SyncPolicy::Periodic;
+    loop {
+        let alarm = if periodic { shared.vfs.alarm(shared.options.sync_interval) } else { never() };
+        select! {
+            recv(bell) -> rung => {
+                if rung.is_err() {
+                    return;
+                }
+                while let Some(position) = shared.durability.awaited() {
+                    if shared.wait_durable(position).is_err() {
+                        break;
+                    }
+                }
+            }
+            // A failure poisons the store, and the next write says so.
+            recv(alarm) -> _ => { let _ = shared.sync_all(); }
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! The store: open, write, read, sync, close.
+
+mod background;
+mod durability;
+mod recover;
+mod scan;
+mod shape;
+mod shared;
+mod snapshot;
+mod stats;
+mod value;
+mod view;
+mod write;
+
+pub use durability::Durable;
+pub use scan::{Item, List, Scan};
+pub use snapshot::Snapshot;
+pub use stats::{LevelStats, Recovery, Stats};
+pub use value::{Stat, Value};
+
+use std::ops::RangeBounds;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::batch::{Batch, Op, PutOptions};
+use crate::error::Result;
+use crate::log::Position;
+use crate::options::{Options, SyncPolicy};
+use crate::store::shared::Shared;
+use crate::vfs::{DiskVfs, MemVfs, Vfs};
+
+/// An open store. Clones are handles of the same store; it closes when the last one is dropped.
+///
+/// ```
+/// let store = siltstone::Store::in_memory()?;
+/// store.put("config/router", r#"{"retries":3}"#)?;
+/// assert_eq!(&*store.get("config/router")?.unwrap(), br#"{"retries":3}"#);
+/// assert_eq!(store.list("config/")?.count(), 1);
+/// # Ok::<(), siltstone::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Store {
+    handle: Arc<Handle>,
+}
+
+/// What closes the store when nobody holds it any more.
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Nobody is left to be told; what could not be folded is replayed by the next open.
+        let _ = close(&self.shared);
+    }
+}
+
+fn close(shared: &Arc<Shared>) -> Result<()> {
+    if !shared.close_writes() {
+        return Ok(());
+    }
+    shared.background.stop();
+    let (last, unused) = shared.writer.lock().stop();
+    let folded = shared.fold(last, unused);
+    shared.lock.lock().take();
+    folded
+}
+
+impl Options {
+    /// Opens the store in this directory, or makes one there.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`](crate::ErrorKind::Busy) if another process, or this one, has it open;
+    /// [`Corruption`](crate::ErrorKind::Corruption) if what was durable can no longer be read;
+    /// [`Invalid`](crate::ErrorKind::Invalid) for options that make no sense, or if there is no store and
+    /// none may be created.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
+        if self.sync_policy == SyncPolicy::InMemory {
+            return self.open_in(Arc::new(MemVfs::new()), path);
+        }
+        self.open_in(Arc::new(DiskVfs::new()), path)
+    }
+
+    /// Opens the store in this directory of a file system of the caller's choice.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Options::open`].
+    pub fn open_in(self, vfs: Arc<dyn Vfs>, path: impl AsRef<Path>) -> Result<Store> {
+        let parts = recover::open(vfs, path.as_ref(), self)?;
+        let shared = Arc::new(Shared::new(parts));
+        shared.start();
+        Ok(Store { handle: Arc::new(Handle { shared }) })
+    }
+}
+
+impl Store {
+    /// Opens the store in this directory with the default options.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Options::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Options::new().open(path)
+    }
+
+    /// A store in memory, without a path, gone when the last handle is.
+    ///
+    /// # Errors
+    ///
+    /// When the memory cannot be had.
+    pub fn in_memory() -> Result<Self> {
+        Options::new().sync_policy(SyncPolicy::InMemory).open(PathBuf::new())
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
+    /// Writes a value. Returns when the [`SyncPolicy`] says; the position can be awaited to be durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) beyond a limit, [`NoSpace`](crate::ErrorKind::NoSpace),
+    /// [`Poisoned`](crate::ErrorKind::Poisoned) after a failed sync. Then nothing was acknowledged.
+    pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Position> {
+        self.put_with(key, value, &PutOptions::default())
+    }
+
+    /// Writes a value with content type, metadata or expiry.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::put`].
+    pub fn put_with(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        options: &PutOptions,
+    ) -> Result<Position> {
+        let op = Op::put(key.as_ref(), value.as_ref(), options)?;
+        let position = self.shared().commit(&[op])?;
+        self.settle(position)
+    }
+
+    /// Writes a batch: all of it or nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::put`].
+    pub fn write(&self, batch: Batch) -> Result<Position> {
+        let position = self.submit(batch)?;
+        self.settle(position)
+    }
+
+    /// Writes a batch and returns at once, whatever the policy. Under [`SyncPolicy::Immediate`] it becomes
+    /// visible when it is durable: wait for that with [`Store::durable`] or [`Store::wait_durable`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::put`].
+    pub fn submit(&self, batch: Batch) -> Result<Position> {
+        self.shared().commit(&batch.ops()?)
+    }
+
+    /// Deletes a key; false if there was nothing to delete.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::put`].
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        let (existed, position) = self.submit_delete(key)?;
+        self.settle(position)?;
+        Ok(existed)
+    }
+
+    /// Deletes a key and returns at once, as [`Store::submit`] does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::put`].
+    pub fn submit_delete(&self, key: impl AsRef<[u8]>) -> Result<(bool, Position)> {
+        self.shared().commit_delete(key.as_ref())
+    }
+
+    fn settle(&self, position: Position) -> Result<Position> {
+        if self.shared().is_immediate() {
+            self.shared().wait_durable(position)?;
+        }
+        Ok(position)
+    }
+
+    /// Reads a value, borrowed from the mapping: its checksum is verified, nothing is copied.
+    ///
+    /// # Errors
+    ///
+    /// [`Corruption`](crate::ErrorKind::Corruption) if a checksum does not hold.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
+        let (view, seq) = self.shared().snapshot()?;
+        self.shared().get_in(&view, seq, key.as_ref())
+    }
+
+    /// What is known of an entry, without reading its value.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::get`].
+    pub fn stat(&self, key: impl AsRef<[u8]>) -> Result<Option<Stat>> {
+        let (view, seq) = self.shared().snapshot()?;
+        self.shared().find_in(&view, seq, key.as_ref(), |entry, _| Ok(Stat::of(&entry)))
+    }
+
+    /// Whether there is an entry, without reading its value.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::get`].
+    pub fn exists(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        let (view, seq) = self.shared().snapshot()?;
+        Ok(self.shared().find_in(&view, seq, key.as_ref(), |_, _| Ok(()))?.is_some())
+    }
+
+    /// The keys that begin with these bytes, in order; all keys for an empty prefix. Reads no value.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::ErrorKind::Closed); each item can be an error as for [`Store::get`].
+    pub fn list(&self, prefix: impl AsRef<[u8]>) -> Result<List> {
+        Ok(self.snapshot()?.list(prefix))
+    }
+
+    /// The entries in a range of keys, in order. For all of them: `scan::<&str>(..)`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::list`].
+    pub fn scan<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<Scan> {
+        Ok(self.snapshot()?.scan(range))
+    }
+
+    /// The entries whose keys begin with these bytes, in order.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::list`].
+    pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Scan> {
+        Ok(self.snapshot()?.scan_prefix(prefix))
+    }
+
+    /// The store as it is now, for reads that belong together.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::ErrorKind::Closed).
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Snapshot::new(self.shared())
+    }
+
+    /// A boundary: everything written before it is durable when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Poisoned`](crate::ErrorKind::Poisoned) if a sync failed.
+    pub fn flush(&self) -> Result<()> {
+        self.shared().check_open()?;
+        self.shared().sync_all()
+    }
+
+    /// Everything before this position survives a power cut.
+    pub fn durable_position(&self) -> Position {
+        self.shared().durability.durable()
+    }
+
+    /// Waits until everything before this position survives a power cut, syncing if need be.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::flush`].
+    pub fn wait_durable(&self, position: Position) -> Result<()> {
+        self.shared().check_open()?;
+        self.shared().wait_durable(position.min(self.written_position()))
+    }
+
+    /// The same as a future, tied to no runtime.
+    pub fn durable(&self, position: Position) -> Durable {
+        let shared = self.shared();
+        let position = position.min(self.written_position());
+        let requester = shared.clone();
+        Durable::new(shared.durability.clone(), position, Box::new(move || requester.request_sync()))
+    }
+
+    fn written_position(&self) -> Position {
+        self.shared().writer.lock().position()
+    }
+
+    /// The policy it was opened with.
+    pub fn sync_policy(&self) -> SyncPolicy {
+        self.shared().options.sync_policy
+    }
+
+    /// The file system it lives in.
+    pub fn vfs(&self) -> &Arc<dyn Vfs> {
+        &self.shared().vfs
+    }
+
+    /// What the store holds, and where.
+    pub fn stats(&self) -> Stats {
+        self.shared().stats()
+    }
+
+    /// Syncs, folds what is small, and frees the directory for others. Later calls on any handle fail with
+    /// [`Closed`](crate::ErrorKind::Closed); closing again does nothing. Dropping the last handle closes
+    /// too, but cannot tell of an error.
+    ///
+    /// # Errors
+    ///
+    /// What kept it from ending cleanly. The store is closed all the same, and the next open recovers.
+    pub fn close(&self) -> Result<()> {
+        close(self.shared())
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("dir", &self.shared().dir).finish_non_exhaustive()
+    }
+}

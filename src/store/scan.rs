@@ -1,0 +1,276 @@
+//! Iterating over keys and entries, from both ends.
+
+use std::sync::Arc;
+
+use crate::cursor::MergeCursor;
+use crate::entry::{Place, Pointer, is_hidden};
+use crate::error::Result;
+use crate::key::Key;
+use crate::store::value::{Home, Stat, Value};
+use crate::store::view::{View, decode};
+
+/// A range of a snapshot, eaten from both ends.
+pub(crate) struct Walk {
+    view: Arc<View>,
+    seq: u64,
+    now: u64,
+    /// The least key that may still come.
+    first: Vec<u8>,
+    /// The least key beyond those that may still come.
+    end: Option<Vec<u8>>,
+    front: Option<Front>,
+    back: Option<Back>,
+}
+
+struct Front {
+    cursor: MergeCursor,
+    /// The key whose versions are being passed; none before the first.
+    passing: Option<Vec<u8>>,
+}
+
+struct Back {
+    cursor: MergeCursor,
+    /// The newest visible version of a key found so far: versions come oldest first.
+    key: Vec<u8>,
+    entry: Vec<u8>,
+}
+
+impl Walk {
+    pub(crate) fn new(view: Arc<View>, seq: u64, now: u64, first: Vec<u8>, end: Option<Vec<u8>>) -> Self {
+        Self { view, seq, now, first, end, front: None, back: None }
+    }
+
+    /// Calls `take` with the next entry from the front, if there is one.
+    #[inline]
+    fn next<R>(&mut self, take: impl FnOnce(&Arc<View>, &[u8], &[u8]) -> Result<R>) -> Option<Result<R>> {
+        match self.advance_front() {
+            Ok(true) => {
+                let cursor = &self.front.as_ref()?.cursor;
+                Some(take(&self.view, cursor.key(), cursor.value()))
+            }
+            Ok(false) => None,
+            Err(error) => Some(self.fail(error)),
+        }
+    }
+
+    fn advance_front(&mut self) -> Result<bool> {
+        let front = match &mut self.front {
+            Some(front) => front,
+            none => {
+                let sources = self.view.sources(&self.first, self.end.as_deref());
+                let cursor = MergeCursor::forward(sources, Some((&self.first, u64::MAX)))?;
+                none.insert(Front { cursor, passing: None })
+            }
+        };
+        let cursor = &mut front.cursor;
+        if front.passing.is_some() {
+            cursor.advance()?;
+        }
+        while cursor.valid() {
+            let key = cursor.key();
+            if self.end.as_deref().is_some_and(|end| key >= end) {
+                return Ok(false);
+            }
+            let passed = front.passing.as_deref() == Some(key);
+            if cursor.seq() <= self.seq && !passed {
+                let passing = front.passing.get_or_insert_default();
+                passing.clear();
+                passing.extend_from_slice(key);
+                if !is_hidden(cursor.value(), self.now) {
+                    return Ok(true);
+                }
+            }
+            cursor.advance()?;
+        }
+        Ok(false)
+    }
+
+    /// Calls `take` with the next entry from the back, if there is one.
+    fn next_back<R>(
+        &mut self,
+        take: impl FnOnce(&Arc<View>, &[u8], &[u8]) -> Result<R>,
+    ) -> Option<Result<R>> {
+        match self.advance_back() {
+            Ok(true) => {
+                let back = self.back.as_ref()?;
+                self.end = Some(back.key.clone());
+                Some(take(&self.view, &back.key, &back.entry))
+            }
+            Ok(false) => None,
+            Err(error) => Some(self.fail(error)),
+        }
+    }
+
+    fn advance_back(&mut self) -> Result<bool> {
+        let back = match &mut self.back {
+            Some(back) => back,
+            none => {
+                let sources = self.view.sources(&self.first, self.end.as_deref());
+                let end = self.end.as_deref().map(|end| (end, u64::MAX));
+                let cursor = MergeCursor::backward(sources, end)?;
+                none.insert(Back { cursor, key: Vec::new(), entry: Vec::new() })
+            }
+        };
+        let taken = self.front.as_ref().and_then(|front| front.passing.as_deref());
+        let cursor = &mut back.cursor;
+        while cursor.valid() {
+            back.key.clear();
+            back.key.extend_from_slice(cursor.key());
+            back.entry.clear();
+            let mut found = false;
+            if back.key < self.first || taken.is_some_and(|taken| *back.key <= *taken) {
+                return Ok(false);
+            }
+            while cursor.valid() && cursor.key() == back.key {
+                if cursor.seq() <= self.seq {
+                    found = true;
+                    back.entry.clear();
+                    back.entry.extend_from_slice(cursor.value());
+                }
+                cursor.advance()?;
+            }
+            if found && !is_hidden(&back.entry, self.now) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// After an error nothing more comes.
+    fn fail<R>(&mut self, error: crate::error::Error) -> Result<R> {
+        self.end = Some(Vec::new());
+        self.front = None;
+        self.back = None;
+        Err(error)
+    }
+}
+
+/// An ordered iterator over keys, from both ends. It reads no value.
+///
+/// It shows the store as it was when the iterator was made. After an error it ends.
+#[must_use = "an iterator does nothing until it is used"]
+pub struct List {
+    walk: Walk,
+}
+
+impl List {
+    pub(crate) fn new(walk: Walk) -> Self {
+        Self { walk }
+    }
+}
+
+impl Iterator for List {
+    type Item = Result<Key>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.walk.next(|_, key, _| Ok(Key::from(key)))
+    }
+}
+
+impl DoubleEndedIterator for List {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.walk.next_back(|_, key, _| Ok(Key::from(key)))
+    }
+}
+
+/// An ordered iterator over entries, from both ends. Values are read when they are asked for.
+///
+/// It shows the store as it was when the iterator was made. After an error it ends.
+#[must_use = "an iterator does nothing until it is used"]
+pub struct Scan {
+    walk: Walk,
+}
+
+impl Scan {
+    pub(crate) fn new(walk: Walk) -> Self {
+        Self { walk }
+    }
+}
+
+impl Iterator for Scan {
+    type Item = Result<Item>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.walk.next(Item::new)
+    }
+}
+
+impl DoubleEndedIterator for Scan {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.walk.next_back(Item::new)
+    }
+}
+
+/// One entry of a scan.
+///
+/// ```
+/// let store = siltstone::Store::in_memory()?;
+/// store.put("logs/1", "first")?;
+/// for item in store.scan_prefix("logs/")? {
+///     let item = item?;
+///     println!("{} has {} bytes", item.key(), item.stat().size());
+///     assert_eq!(&*item.value()?, b"first");
+/// }
+/// # Ok::<(), siltstone::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Item {
+    view: Arc<View>,
+    key: Key,
+    stat: Stat,
+    meta_len: u32,
+    place: ItemPlace,
+}
+
+#[derive(Clone)]
+enum ItemPlace {
+    Inline(Box<[u8]>),
+    Logged(Pointer),
+}
+
+impl Item {
+    fn new(view: &Arc<View>, key: &[u8], entry: &[u8]) -> Result<Self> {
+        let entry = decode(key, entry)?;
+        let place = match entry.place {
+            Place::Logged(pointer) => ItemPlace::Logged(pointer),
+            Place::Inline(payload) => ItemPlace::Inline(payload.into()),
+            Place::Tombstone => ItemPlace::Inline(Box::default()),
+        };
+        let (stat, meta_len) = (Stat::of(&entry), entry.meta_len);
+        Ok(Self { view: view.clone(), key: key.into(), stat, meta_len, place })
+    }
+
+    /// The key.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The stat fields.
+    pub fn stat(&self) -> &Stat {
+        &self.stat
+    }
+
+    /// Reads the value.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption) if its checksum does not hold.
+    pub fn value(&self) -> Result<Value> {
+        let home = match &self.place {
+            ItemPlace::Inline(payload) => Home::Owned(payload.clone()),
+            ItemPlace::Logged(pointer) => {
+                let len = self.stat.size() + u64::from(self.meta_len);
+                self.view.logged(&self.key, pointer, len)?
+            }
+        };
+        Ok(Value::new(self.stat.clone(), home, self.meta_len as usize))
+    }
+}
+
+impl std::fmt::Debug for Item {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Item").field("key", &self.key).field("stat", &self.stat).finish_non_exhaustive()
+    }
+}

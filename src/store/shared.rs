@@ -1,0 +1,132 @@
+//! What every handle and every background thread of one open store share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::Position;
+use crate::manifest::Manifest;
+use crate::options::{Options, SyncPolicy};
+use crate::store::background::Background;
+use crate::store::durability::{Durability, Written};
+use crate::store::stats::Recovery;
+use crate::store::view::View;
+use crate::store::write::Writer;
+use crate::vfs::{LockGuard, Vfs};
+
+pub(crate) struct Shared {
+    pub(crate) vfs: Arc<dyn Vfs>,
+    pub(crate) dir: PathBuf,
+    pub(crate) options: Options,
+    /// Taken before `manifest`, which is taken before `view`.
+    pub(crate) writer: Mutex<Writer>,
+    /// Told when a flush ended, well or not.
+    pub(crate) flushed: Condvar,
+    pub(crate) manifest: Arc<Mutex<Manifest>>,
+    view: RwLock<Arc<View>>,
+    /// The newest sequence number that readers see.
+    visible: AtomicU64,
+    pub(crate) durability: Arc<Durability>,
+    pub(crate) background: Background,
+    pub(crate) next_segment: AtomicU64,
+    pub(crate) closed: AtomicBool,
+    pub(crate) recovery: Recovery,
+    pub(crate) lock: Mutex<Option<Box<dyn LockGuard>>>,
+}
+
+/// What an open found, ready to be shared.
+pub(crate) struct Parts {
+    pub(crate) vfs: Arc<dyn Vfs>,
+    pub(crate) dir: PathBuf,
+    pub(crate) options: Options,
+    pub(crate) writer: Writer,
+    pub(crate) manifest: Arc<Mutex<Manifest>>,
+    pub(crate) view: View,
+    pub(crate) durable: Position,
+    pub(crate) next_segment: u64,
+    pub(crate) recovery: Recovery,
+    pub(crate) lock: Box<dyn LockGuard>,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            visible: AtomicU64::new(parts.writer.seq()),
+            vfs: parts.vfs,
+            dir: parts.dir,
+            options: parts.options,
+            writer: Mutex::new(parts.writer),
+            flushed: Condvar::new(),
+            manifest: parts.manifest,
+            view: RwLock::new(Arc::new(parts.view)),
+            durability: Arc::new(Durability::new(parts.durable)),
+            background: Background::default(),
+            next_segment: AtomicU64::new(parts.next_segment),
+            closed: AtomicBool::new(false),
+            recovery: parts.recovery,
+            lock: Mutex::new(Some(parts.lock)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.view.read().clone()
+    }
+
+    /// Publishes a changed view; changes happen one after the other.
+    pub(crate) fn change_view<R>(&self, change: impl FnOnce(&mut View) -> R) -> R {
+        let mut view = self.view.write();
+        let mut next = View::clone(&view);
+        let result = change(&mut next);
+        *view = Arc::new(next);
+        result
+    }
+
+    /// A view, and the sequence number to read it at, in the order that makes them fit.
+    #[inline]
+    pub(crate) fn snapshot(&self) -> Result<(Arc<View>, u64)> {
+        self.check_open()?;
+        let view = self.view();
+        Ok((view, self.visible.load(Ordering::Acquire)))
+    }
+
+    #[inline]
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the store is closed; open it again"));
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn show(&self, seq: u64) {
+        self.visible.fetch_max(seq, Ordering::Release);
+    }
+
+    pub(crate) fn visible(&self) -> u64 {
+        self.visible.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_immediate(&self) -> bool {
+        self.options.sync_policy == SyncPolicy::Immediate
+    }
+
+    /// Waits until everything up to here is durable, syncing if nobody else does.
+    pub(crate) fn wait_durable(&self, position: Position) -> Result<()> {
+        self.durability.wait(position, || self.writer.lock().written(), |written| self.note_synced(written))
+    }
+
+    fn note_synced(&self, written: &Written) {
+        self.writer.lock().forget_synced(written.position);
+        self.show(written.seq);
+    }
+
+    /// A boundary: everything written so far becomes durable.
+    pub(crate) fn sync_all(&self) -> Result<()> {
+        let position = self.writer.lock().position();
+        self.wait_durable(position)
+    }
+}

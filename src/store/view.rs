@@ -1,0 +1,140 @@
+//! A view: everything a reader needs, immutable. A snapshot is a view and a sequence number.
+//!
+//! A reader takes the view first and the sequence number after it. Every entry up to that number that
+//! existed when the view was made is in it; merges that drop old versions make new views.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::cursor::{LevelCursor, Source};
+use crate::entry::{Entry, Place, Pointer};
+use crate::error::{Error, Result};
+use crate::key::Printable;
+use crate::log::{LogFile, Position};
+use crate::manifest::Version;
+use crate::memtable::{Memtable, MemtableCursor};
+use crate::segment::{Segment, SegmentCursor, key_hash};
+use crate::store::value::{Home, Stat, Value};
+
+/// A memtable that takes no more writes and waits for its flush.
+#[derive(Clone)]
+pub(crate) struct Frozen {
+    pub(crate) table: Arc<Memtable>,
+    /// Where the log stood when it was frozen.
+    pub(crate) end: Position,
+    pub(crate) seq: u64,
+    pub(crate) time: u64,
+}
+
+#[derive(Clone)]
+pub(crate) struct View {
+    pub(crate) active: Arc<Memtable>,
+    /// Oldest first.
+    pub(crate) frozen: Vec<Frozen>,
+    pub(crate) version: Arc<Version>,
+    /// By number.
+    pub(crate) logs: Vec<LogFile>,
+}
+
+/// Where the encoded entry lies, for those who want to keep it.
+pub(crate) enum Origin<'a> {
+    Memtable,
+    Segment(&'a Arc<Segment>, Range<usize>),
+}
+
+impl View {
+    /// Calls `found` with the newest version of the key up to `seq`, be it a tombstone.
+    pub(crate) fn find<R>(
+        &self,
+        key: &[u8],
+        seq: u64,
+        found: impl FnOnce(Entry<'_>, Origin<'_>) -> Result<R>,
+    ) -> Result<Option<R>> {
+        let tables =
+            std::iter::once(&self.active).chain(self.frozen.iter().rev().map(|frozen| &frozen.table));
+        for table in tables {
+            if let Some((_, entry)) = table.get(key, seq) {
+                return found(decode(key, entry)?, Origin::Memtable).map(Some);
+            }
+        }
+        let hash = key_hash(key);
+        let [newest, sorted @ ..] = &self.version.levels;
+        let within = sorted.iter().filter_map(|level| {
+            let at = level.partition_point(|segment| *segment.properties().last_key < *key);
+            level.get(at)
+        });
+        for segment in newest.iter().chain(within) {
+            if let Some(hit) = segment.get(key, hash, seq)? {
+                let entry = decode(key, segment.bytes(hit.range.clone()))?;
+                return found(entry, Origin::Segment(segment, hit.range)).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The value that an entry means, checked, behind a guard.
+    pub(crate) fn value(&self, key: &[u8], entry: &Entry<'_>, origin: Origin<'_>) -> Result<Value> {
+        let home = match (entry.place, origin) {
+            (Place::Logged(pointer), _) => self.logged(key, &pointer, entry.payload_len())?,
+            (Place::Inline(payload), Origin::Segment(segment, range)) => {
+                // The payload is the entry's tail.
+                Home::Segment(segment.clone(), range.end - payload.len()..range.end)
+            }
+            (Place::Inline(payload), Origin::Memtable) => Home::Owned(payload.into()),
+            (Place::Tombstone, _) => Home::Owned(Box::default()),
+        };
+        Ok(Value::new(Stat::of(entry), home, entry.meta_len as usize))
+    }
+
+    pub(crate) fn logged(&self, key: &[u8], pointer: &Pointer, len: u64) -> Result<Home> {
+        let log = self.log(pointer.log).ok_or_else(|| {
+            let log = crate::log::name(pointer.log);
+            Error::corruption(format!("key '{}': {log} is missing; restore it from a backup", Printable(key)))
+        })?;
+        let bytes = log
+            .payload(pointer, len)
+            .map_err(|error| Error::new(error.kind(), format!("key '{}': {error}", Printable(key))))?;
+        let start = pointer.offset as usize;
+        Ok(Home::Log(log.mapping.clone(), start..start + bytes.len()))
+    }
+
+    fn log(&self, number: u64) -> Option<&LogFile> {
+        let newest = self.logs.last().filter(|log| log.id.number == number);
+        newest.or_else(|| {
+            let at = self.logs.binary_search_by_key(&number, |log| log.id.number).ok()?;
+            self.logs.get(at)
+        })
+    }
+
+    /// Cursors over all that could hold keys from `first` up to before `end`.
+    pub(crate) fn sources(&self, first: &[u8], end: Option<&[u8]>) -> Vec<Source> {
+        let tables = std::iter::once(&self.active).chain(self.frozen.iter().map(|frozen| &frozen.table));
+        let mut sources: Vec<_> = tables
+            .filter(|table| !table.is_empty())
+            .map(|table| Source::Memtable(MemtableCursor::new(table.clone())))
+            .collect();
+        let within = |segment: &&Arc<Segment>| {
+            let properties = segment.properties();
+            *properties.last_key >= *first && end.is_none_or(|end| *properties.first_key < *end)
+        };
+        let [newest, sorted @ ..] = &self.version.levels;
+        let newest = newest.iter().filter(within);
+        sources.extend(newest.map(|segment| Source::Segment(SegmentCursor::new(segment.clone()))));
+        for level in sorted {
+            let mut segments: Vec<_> = level.iter().filter(within).cloned().collect();
+            match segments.len() {
+                0 => {}
+                1 => sources.extend(segments.pop().map(|only| Source::Segment(SegmentCursor::new(only)))),
+                _ => sources.push(Source::Level(LevelCursor::new(segments))),
+            }
+        }
+        sources
+    }
+}
+
+pub(crate) fn decode<'a>(key: &[u8], entry: &'a [u8]) -> Result<Entry<'a>> {
+    Entry::decode(entry).map_err(|_| {
+        let key = Printable(key);
+        Error::corruption(format!("the entry of key '{key}' is damaged; restore it from a backup"))
+    })
+}

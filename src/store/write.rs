@@ -1,0 +1,271 @@
+//! The write path: table, log, memtable, visible. One writer at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::MutexGuard;
+
+use crate::batch::Op;
+use crate::entry::{Entry, Place, Pointer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::{Action, Appender, Frame, FrameOp, LogFile, Position, Space, TableBuilder};
+use crate::memtable::{MemtableWriter, memtable};
+use crate::store::durability::Written;
+use crate::store::shared::Shared;
+use crate::store::view::Frozen;
+
+/// So many memtables may wait for their flush before writers wait too.
+const MAX_FROZEN: usize = 8;
+
+pub(crate) struct Writer {
+    space: Space,
+    log: Option<Appender>,
+    /// Full logs that were not synced since.
+    unsynced: Vec<LogFile>,
+    /// Where the log ended when the store was opened.
+    opened_at: Position,
+    next_log: u64,
+    tables: Tables,
+    builder: TableBuilder,
+}
+
+/// The memtable in use and what goes into it: the same for a write and for a replay.
+pub(crate) struct Tables {
+    pub(crate) table: MemtableWriter,
+    /// The newest sequence number given out.
+    pub(crate) seq: u64,
+    /// The latest time given out, in microseconds: time never goes backwards.
+    pub(crate) time: u64,
+    inline_limit: usize,
+    entry: Vec<u8>,
+}
+
+impl Tables {
+    pub(crate) fn new(memtable_size: usize, inline_limit: usize, seq: u64, time: u64) -> Self {
+        let (table, _) = memtable(memtable_size);
+        Self { table, seq, time, inline_limit, entry: Vec::new() }
+    }
+
+    /// Puts a frame's operations, whose payloads lie in this log, into the memtable.
+    pub(crate) fn apply(&mut self, log: &LogFile, base_time: u64, frame: &Frame<'_>) -> Result<()> {
+        let time = base_time.saturating_add(frame.time);
+        let mut seq = frame.seq;
+        for op in frame.ops() {
+            let op = op.map_err(|_| {
+                let name = crate::log::name(log.id.number);
+                Error::corruption(format!("{name}: a frame is malformed; restore it from a backup"))
+            })?;
+            self.insert(log, time, seq, &op)?;
+            seq += 1;
+        }
+        self.seq = self.seq.max(seq.saturating_sub(1));
+        self.time = self.time.max(time);
+        Ok(())
+    }
+
+    fn insert(&mut self, log: &LogFile, time: u64, seq: u64, op: &FrameOp<'_>) -> Result<()> {
+        self.entry.clear();
+        match op.action {
+            Action::Delete => Entry::tombstone(time).encode(&mut self.entry),
+            Action::Put { expires, content_type, meta_len, value_len, crc, offset } => {
+                let pointer = Pointer { log: log.id.number, offset, crc };
+                let len = u64::from(meta_len) + u64::from(value_len);
+                let place = if len < self.inline_limit as u64 {
+                    Place::Inline(log.payload(&pointer, len)?)
+                } else {
+                    Place::Logged(pointer)
+                };
+                let entry = Entry { modified: time, expires, content_type, meta_len, value_len, place };
+                entry.encode(&mut self.entry);
+            }
+        }
+        self.table.insert(op.key, seq, &self.entry);
+        Ok(())
+    }
+
+    /// Starts a new memtable; the old one takes no more writes.
+    pub(crate) fn freeze(&mut self, memtable_size: usize, end: Position) -> Frozen {
+        let (table, _) = memtable(memtable_size);
+        let full = std::mem::replace(&mut self.table, table);
+        Frozen { table: full.table().clone(), end, seq: self.seq, time: self.time }
+    }
+}
+
+impl Writer {
+    pub(crate) fn new(space: Space, tables: Tables, opened_at: Position, next_log: u64) -> Self {
+        Self {
+            space,
+            log: None,
+            unsynced: Vec::new(),
+            opened_at,
+            next_log,
+            tables,
+            builder: TableBuilder::default(),
+        }
+    }
+
+    pub(crate) fn seq(&self) -> u64 {
+        self.tables.seq
+    }
+
+    /// Where the next frame goes, or what comes after all frames.
+    pub(crate) fn position(&self) -> Position {
+        self.log.as_ref().map_or(self.opened_at, Appender::position)
+    }
+
+    /// Everything written, and what must be synced to make it durable.
+    pub(crate) fn written(&self) -> Written {
+        let current = self.log.as_ref().map(|log| log.log().clone());
+        let logs = self.unsynced.iter().cloned().chain(current).collect();
+        Written { position: self.position(), seq: self.seq(), logs }
+    }
+
+    pub(crate) fn forget_synced(&mut self, synced: Position) {
+        self.unsynced.retain(|log| log.id.number >= synced.log);
+    }
+
+    /// Ends the log for good; the number of one that was made ahead and never used.
+    pub(crate) fn stop(&mut self) -> (Option<LogFile>, Option<u64>) {
+        let unused = self.space.stop();
+        let last = self.log.take().map(|log| {
+            self.opened_at = log.position();
+            log.log().clone()
+        });
+        (last, unused)
+    }
+}
+
+impl Shared {
+    /// Writes operations as one frame and shows them, unless the policy has them wait for their sync.
+    pub(crate) fn commit(self: &Arc<Self>, ops: &[Op<'_>]) -> Result<Position> {
+        let mut writer = self.admit()?;
+        if ops.is_empty() {
+            return Ok(writer.position());
+        }
+        self.append(&mut writer, ops)
+    }
+
+    /// Deletes the key if there is anything to delete.
+    pub(crate) fn commit_delete(self: &Arc<Self>, key: &[u8]) -> Result<(bool, Position)> {
+        let op = Op::delete(key)?;
+        let mut writer = self.admit()?;
+        let (view, now) = (self.view(), self.vfs.now());
+        let live = view.find(key, u64::MAX, |entry, _| Ok(entry.is_live(now)))?.unwrap_or(false);
+        if live {
+            return Ok((true, self.append(&mut writer, &[op])?));
+        }
+        Ok((false, writer.position()))
+    }
+
+    /// The writer, once there is room for what it may write.
+    fn admit(self: &Arc<Self>) -> Result<MutexGuard<'_, Writer>> {
+        let mut writer = self.writer.lock();
+        loop {
+            self.check_open()?;
+            self.durability.check()?;
+            if !self.is_full(&writer) {
+                return Ok(writer);
+            }
+            // A flush that failed is tried again, and the caller is told why it has to wait.
+            if let Some(error) = self.background.take_error() {
+                self.nudge();
+                return Err(error);
+            }
+            self.nudge();
+            self.flushed.wait(&mut writer);
+        }
+    }
+
+    fn is_full(&self, writer: &Writer) -> bool {
+        let over = writer.tables.table.table().bytes() >= self.options.sizes.memtable;
+        over && self.view().frozen.len() >= MAX_FROZEN
+    }
+
+    fn append(self: &Arc<Self>, writer: &mut Writer, ops: &[Op<'_>]) -> Result<Position> {
+        writer.builder.clear();
+        for op in ops {
+            writer.builder.add(op);
+        }
+        let limit = writer.builder.frame_limit().ok_or_else(|| {
+            Error::invalid("the keys of the batch are longer than the limit of 4294967255 bytes; split it")
+        })?;
+        let time = self.vfs.now().max(writer.tables.time);
+        let log = match writer.log.take() {
+            Some(log) if log.has_room(limit) => log,
+            full => self.rotate(writer, full, limit, time)?,
+        };
+        // Put back whatever happens: a failed append left the log as it was.
+        let log = writer.log.insert(log);
+        let seq = writer.tables.seq + 1;
+        let durable = if self.is_immediate() { log.news(self.durability.durable()) } else { None };
+        let (id, offset) = (log.log().id, log.offset());
+        let frame_time = time - log.base_time();
+        let head = writer.builder.finish(id, offset as u64, seq, frame_time, durable);
+        let head_len = head.len();
+        let frame = parse(head, (offset + head_len) as u64)?;
+        log.append(head, ops)?;
+        writer.tables.apply(log.log(), log.base_time(), &frame)?;
+        writer.space.look_ahead(log);
+        let position = log.position();
+        if !self.is_immediate() {
+            self.show(writer.tables.seq);
+        }
+        self.freeze_if_full(writer, position);
+        Ok(position)
+    }
+
+    /// Moves to the next log, which has room for this frame.
+    fn rotate(&self, writer: &mut Writer, full: Option<Appender>, limit: u64, time: u64) -> Result<Appender> {
+        let before = full.as_ref().map_or(writer.opened_at, Appender::position);
+        let next = writer.space.next(writer.next_log, full.as_ref().map(Appender::capacity), limit).and_then(
+            |mut next| {
+                next.activate(before.offset, self.durability.durable(), time)?;
+                Ok(next)
+            },
+        );
+        let next = match next {
+            Ok(next) => next,
+            Err(error) => {
+                writer.log = full;
+                return Err(error);
+            }
+        };
+        writer.next_log = next.log().id.number + 1;
+        writer.unsynced.extend(full.map(|full| full.log().clone()));
+        self.change_view(|view| view.logs.push(next.log().clone()));
+        Ok(next)
+    }
+
+    fn freeze_if_full(self: &Arc<Self>, writer: &mut Writer, end: Position) {
+        let size = self.options.sizes.memtable;
+        if writer.tables.table.table().bytes() < size || self.view().frozen.len() >= MAX_FROZEN {
+            return;
+        }
+        self.freeze(writer, end);
+        self.nudge();
+    }
+
+    /// Hands the memtable over to be flushed.
+    pub(crate) fn freeze(&self, writer: &mut Writer, end: Position) {
+        let frozen = writer.tables.freeze(self.options.sizes.memtable, end);
+        let active = writer.tables.table.table().clone();
+        self.change_view(|view| {
+            view.frozen.push(frozen);
+            view.active = active;
+        });
+    }
+
+    /// Marks the store closed, so that no write comes after; false if it was already.
+    pub(crate) fn close_writes(&self) -> bool {
+        let _writer = self.writer.lock();
+        let first = !self.closed.swap(true, Ordering::AcqRel);
+        self.flushed.notify_all();
+        first
+    }
+}
+
+fn parse(head: &[u8], payload_start: u64) -> Result<Frame<'_>> {
+    let table = head.get(crate::log::FRAME_HEAD..).unwrap_or_default();
+    Frame::parse(table, payload_start)
+        .map_err(|_| Error::new(ErrorKind::Corruption, "a frame could not be built; report this"))
+}

@@ -1,0 +1,465 @@
+//! The disk: `std::fs`, and system calls that it lacks.
+
+use std::collections::hash_map::RandomState;
+use std::ffi::OsString;
+use std::fs::{self, File as StdFile, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::Receiver;
+use parking_lot::Mutex;
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+use crate::vfs::{Access, File, LockGuard, MapWriter, Mapping, Vfs};
+
+/// Where [`Vfs::elapsed`] counts from.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Files of the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiskVfs;
+
+impl DiskVfs {
+    /// There is one disk.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Vfs for DiskVfs {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let missing: Vec<&Path> =
+            dir.ancestors().take_while(|path| !is_here(path) && !path.is_dir()).collect();
+        fs::create_dir_all(dir)?;
+        // A new name lives in its parent, so that is what must be durable, from the top down.
+        for path in missing.iter().rev() {
+            if let Some(parent) = path.parent() {
+                self.sync_dir(parent)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            // A name that is not UTF-8 is none of ours.
+            if let (false, Ok(name)) = (entry.file_type()?.is_dir(), entry.file_name().into_string()) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        Ok(Arc::new(DiskFile::new(file)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        Ok(Arc::new(DiskFile::new(file)))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        StdFile::open(if is_here(dir) { Path::new(".") } else { dir })?.sync_all()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Result<Box<dyn LockGuard>, Option<u32>>> {
+        // Not truncated when opened: it may be another owner's, and its content names that owner.
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {
+                file.set_len(0)?;
+                write!(file, "{}", std::process::id())?;
+                Ok(Ok(Box::new(DiskLock { _file: file })))
+            }
+            Err(TryLockError::WouldBlock) => Ok(Err(owner(&mut file))),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        wall_clock()
+    }
+
+    fn elapsed(&self) -> Duration {
+        START.elapsed()
+    }
+
+    fn alarm(&self, after: Duration) -> Receiver<Instant> {
+        crossbeam_channel::after(after)
+    }
+
+    fn random(&self) -> u64 {
+        random()
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        let mut missing: Vec<OsString> = Vec::new();
+        let mut existing = std::path::absolute(path)?;
+        loop {
+            match existing.canonicalize() {
+                Ok(found) => {
+                    return Ok(missing.iter().rev().fold(found, |path, name| path.join(name)));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let name = existing.file_name().map(OsString::from).ok_or(error)?;
+                    missing.push(name);
+                    existing.pop();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Whether a path is empty: what `parent` gives for a bare name, and means the current directory.
+fn is_here(path: &Path) -> bool {
+    path.as_os_str().is_empty()
+}
+
+/// The process id in a lock file.
+fn owner(file: &mut StdFile) -> Option<u32> {
+    let mut text = String::new();
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// Microseconds since the Unix epoch.
+pub(super) fn wall_clock() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Random bits from the keys that the standard library draws for its hash tables: new ones each time.
+pub(super) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// The lock goes with the file handle, and so with the process.
+#[derive(Debug)]
+struct DiskLock {
+    _file: StdFile,
+}
+
+impl LockGuard for DiskLock {}
+
+#[derive(Debug)]
+struct DiskFile {
+    file: StdFile,
+    /// What was mapped through this handle: what those have published must not be written again.
+    mappings: Mutex<Vec<Weak<Mapping>>>,
+}
+
+impl DiskFile {
+    fn new(file: StdFile) -> Self {
+        Self { file, mappings: Mutex::default() }
+    }
+
+    /// Refuses to change bytes that a mapping has published.
+    fn check_unpublished(&self, offset: u64) -> io::Result<()> {
+        let mappings = self.mappings.lock();
+        let published = mappings.iter().filter_map(Weak::upgrade).map(|mapping| mapping.published()).max();
+        if published.is_some_and(|published| offset < published as u64) {
+            let message = format!("bytes from {offset} on are mapped and published");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        Ok(())
+    }
+
+    fn remember(&self, mapping: &Arc<Mapping>) {
+        let mut mappings = self.mappings.lock();
+        mappings.retain(|mapping| mapping.strong_count() > 0);
+        mappings.push(Arc::downgrade(mapping));
+    }
+
+    /// A mapping beyond the end of its file would be a signal on first touch, not an error.
+    fn check_len(&self, len: usize) -> io::Result<()> {
+        let found = self.len()?;
+        if found < len as u64 {
+            let message = format!("the file has {found} bytes, not {len}");
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+        }
+        Ok(())
+    }
+}
+
+impl File for DiskFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.check_unpublished(offset)?;
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
+        loop {
+            match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len) {
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP) => return write_zeros(&self.file, len),
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.check_unpublished(len)?;
+        self.file.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn map(&self, len: usize) -> io::Result<Arc<Mapping>> {
+        self.check_len(len)?;
+        let mapping = Mapping::of_file(&self.file, len, len, Access::Read)?;
+        self.remember(&mapping);
+        Ok(mapping)
+    }
+
+    fn map_append(&self, len: usize, start: usize, access: Access) -> io::Result<MapWriter> {
+        self.check_len(len)?;
+        self.check_unpublished(start as u64)?;
+        let writer = MapWriter::of_file(&self.file, len, start, access)?;
+        self.remember(writer.mapping());
+        Ok(writer)
+    }
+}
+
+/// Reserves space on a file system that cannot, by writing zeros from the end of the file on.
+fn write_zeros(file: &StdFile, len: u64) -> io::Result<()> {
+    let zeros = [0; 64 << 10];
+    let mut offset = file.metadata()?.len();
+    while offset < len {
+        let count = (len - offset).min(zeros.len() as u64);
+        file.write_all_at(zeros.get(..count as usize).unwrap_or(&zeros), offset)?;
+        offset += count;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[cfg(not(miri))]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// A directory of this test's own, removed at its end.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new() -> Self {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("siltstone-disk-{}-{number}", std::process::id());
+            let dir = std::env::temp_dir().join(name);
+            fs::create_dir_all(&dir).unwrap();
+            Self(dir)
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.join(name)
+        }
+
+        fn file(&self) -> Arc<dyn File> {
+            DiskVfs.create(&self.path("file")).unwrap()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn bytes_come_back() {
+        let scratch = Scratch::new();
+        let file = scratch.file();
+        assert!(file.is_empty().unwrap());
+        file.write_all_at(b"world", 6).unwrap();
+        file.write_all_at(b"hello ", 0).unwrap();
+        file.sync().unwrap();
+        DiskVfs.sync_dir(&scratch.0).unwrap();
+        let mut seen = [0; 11];
+        DiskVfs.open(&scratch.path("file")).unwrap().read_exact_at(&mut seen, 0).unwrap();
+        assert_eq!(&seen, b"hello world");
+        let error = file.read_exact_at(&mut seen, 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn names_are_created_listed_renamed_and_removed() {
+        let scratch = Scratch::new();
+        let (a, b) = (scratch.path("a"), scratch.path("b"));
+        DiskVfs.create(&a).unwrap().write_all_at(b"a", 0).unwrap();
+        assert_eq!(DiskVfs.create(&a).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        DiskVfs.create(&b).unwrap();
+        DiskVfs.create_dir_all(&scratch.path("dir")).unwrap();
+        DiskVfs.rename(&a, &b).unwrap();
+        assert_eq!(DiskVfs.list(&scratch.0).unwrap(), ["b"]);
+        assert_eq!(DiskVfs.open(&b).unwrap().len().unwrap(), 1);
+        DiskVfs.remove(&b).unwrap();
+        for error in [DiskVfs.open(&b).unwrap_err(), DiskVfs.remove(&b).unwrap_err()] {
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        }
+    }
+
+    #[test]
+    fn directories_are_made_with_their_parents_and_twice() {
+        let scratch = Scratch::new();
+        let dir = scratch.path("x/y/z");
+        DiskVfs.create_dir_all(&dir).unwrap();
+        DiskVfs.create_dir_all(&dir).unwrap();
+        DiskVfs.create_dir_all(Path::new("")).unwrap();
+        DiskVfs.sync_dir(Path::new("")).unwrap();
+        assert!(dir.is_dir());
+        assert!(DiskVfs.create_dir_all(&scratch.path("file")).is_ok());
+        DiskVfs.create(&scratch.path("plain")).unwrap();
+        assert!(DiskVfs.create_dir_all(&scratch.path("plain")).is_err());
+    }
+
+    #[test]
+    fn space_is_zeros_and_keeps_what_was_there() {
+        let scratch = Scratch::new();
+        let file = scratch.file();
+        file.write_all_at(b"abc", 0).unwrap();
+        file.allocate(0).unwrap();
+        file.allocate(10_000).unwrap();
+        file.allocate(5_000).unwrap();
+        assert_eq!(file.len().unwrap(), 10_000);
+        file.set_len(10).unwrap();
+        write_zeros(&DiskVfs::raw(&scratch), 200_000).unwrap();
+        let mapping = file.map(200_000).unwrap();
+        assert_eq!(mapping.get(0..5), Some(&b"abc\0\0"[..]));
+        assert!(mapping.bytes()[3..].iter().all(|byte| *byte == 0));
+    }
+
+    impl DiskVfs {
+        fn raw(scratch: &Scratch) -> StdFile {
+            OpenOptions::new().write(true).open(scratch.path("file")).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_mapped_append_is_in_the_file_and_outlives_its_name() {
+        let scratch = Scratch::new();
+        let file = scratch.file();
+        file.allocate(8_192).unwrap();
+        let mut writer = file.map_append(8_192, 0, Access::Write).unwrap();
+        writer.mapping().populate(100..8_192).unwrap();
+        writer.spare(5).unwrap().copy_from_slice(b"hello");
+        assert!(writer.publish(5));
+        let mut seen = [0; 5];
+        file.read_exact_at(&mut seen, 0).unwrap();
+        assert_eq!(&seen, b"hello");
+        file.sync().unwrap();
+        file.set_len(5).unwrap();
+        let mapping = Arc::clone(writer.mapping());
+        DiskVfs.remove(&scratch.path("file")).unwrap();
+        drop((file, writer));
+        assert_eq!(mapping.bytes(), b"hello");
+    }
+
+    #[test]
+    fn a_written_append_is_seen_through_the_mapping() {
+        let scratch = Scratch::new();
+        let file = scratch.file();
+        file.allocate(100).unwrap();
+        file.write_all_at(b"head", 0).unwrap();
+        let mut writer = file.map_append(100, 4, Access::Read).unwrap();
+        assert!(writer.spare(1).is_none());
+        file.write_all_at(b"tail", 4).unwrap();
+        assert_eq!(writer.mapping().bytes(), b"head");
+        assert!(writer.publish(4));
+        assert_eq!(writer.mapping().bytes(), b"headtail");
+    }
+
+    #[test]
+    fn published_bytes_are_not_written_again() {
+        let scratch = Scratch::new();
+        let file = scratch.file();
+        file.allocate(100).unwrap();
+        let mapping = file.map(50).unwrap();
+        let refused = [
+            file.write_all_at(b"x", 49).unwrap_err(),
+            file.set_len(49).unwrap_err(),
+            file.map_append(100, 0, Access::Write).unwrap_err(),
+        ];
+        assert!(refused.iter().all(|error| error.kind() == io::ErrorKind::InvalidInput));
+        file.write_all_at(b"x", 50).unwrap();
+        drop(mapping);
+        file.write_all_at(b"x", 0).unwrap();
+    }
+
+    #[test]
+    fn no_mapping_reaches_beyond_its_file() {
+        let scratch = Scratch::new();
+        let file = scratch.file();
+        assert_eq!(file.map(0).unwrap().bytes(), b"");
+        for error in [file.map(1).unwrap_err(), file.map_append(1, 0, Access::Write).unwrap_err()] {
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+
+    #[test]
+    fn one_owner_holds_the_lock() {
+        let scratch = Scratch::new();
+        let path = scratch.path("LOCK");
+        fs::write(&path, "99999999 left by an owner with a longer number").unwrap();
+        let guard = DiskVfs.lock(&path).unwrap().unwrap();
+        assert_eq!(DiskVfs.lock(&path).unwrap().unwrap_err(), Some(std::process::id()));
+        drop(guard);
+        assert_eq!(fs::read_to_string(&path).unwrap(), std::process::id().to_string());
+        let _guard = DiskVfs.lock(&path).unwrap().unwrap();
+    }
+
+    #[test]
+    fn one_place_has_one_canonical_path() {
+        let scratch = Scratch::new();
+        let real = DiskVfs.canonical(&scratch.0).unwrap();
+        let link = scratch.path("link");
+        std::os::unix::fs::symlink(&scratch.0, &link).unwrap();
+        assert_eq!(DiskVfs.canonical(&link).unwrap(), real);
+        assert_eq!(DiskVfs.canonical(&link.join("no/such")).unwrap(), real.join("no/such"));
+        assert!(DiskVfs.canonical(Path::new("nothing-of-this-name")).unwrap().is_absolute());
+    }
+
+    #[test]
+    fn clocks_and_chance() {
+        let year_2020 = 1_577_836_800_000_000;
+        assert!(DiskVfs.now() > year_2020);
+        let before = DiskVfs.elapsed();
+        assert!(DiskVfs.elapsed() >= before);
+        assert!(DiskVfs.alarm(Duration::ZERO).recv().is_ok());
+        assert_ne!(DiskVfs.random(), DiskVfs.random());
+    }
+}

@@ -1,0 +1,192 @@
+//! What the store promises, one by one.
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{DIR, START, crashable, open, tiny};
+use siltstone::vfs::{FaultVfs, MemVfs, OperationKind, Vfs};
+use siltstone::{Batch, ErrorKind, MAX_KEY_LEN, Options, PutOptions, Sizes, Store, SyncPolicy};
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn limits_are_named() {
+    let store = Store::in_memory().unwrap();
+    store.put(vec![b'k'; MAX_KEY_LEN], "").unwrap();
+    let error = store.put(vec![b'k'; MAX_KEY_LEN + 1], "").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains(&MAX_KEY_LEN.to_string()), "{error}");
+    let options = PutOptions::new().content_type("x".repeat(300));
+    assert!(store.put_with("k", "", &options).unwrap_err().to_string().contains("255"));
+    let mut batch = Batch::new();
+    batch.put("good", "1").put(vec![0; MAX_KEY_LEN + 1], "2");
+    assert_eq!(store.write(batch).unwrap_err().kind(), ErrorKind::Invalid);
+    assert!(!store.exists("good").unwrap(), "nothing of a refused batch happens");
+}
+
+#[test]
+fn empty_keys_and_values_are_entries() {
+    let dir = folder();
+    let store = Store::open(dir.path()).unwrap();
+    store.put("", "").unwrap();
+    assert_eq!(store.get("").unwrap().as_deref(), Some(&b""[..]));
+    store.close().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    assert!(store.exists("").unwrap());
+    assert!(store.delete("").unwrap());
+    assert!(!store.delete("").unwrap());
+}
+
+#[test]
+fn a_value_of_many_logs_comes_back() {
+    let dir = folder();
+    let value: Vec<u8> = (0..100 << 20).map(|index: u32| (index ^ (index >> 9)) as u8).collect();
+    for policy in [SyncPolicy::SyncOnBoundary, SyncPolicy::Immediate] {
+        let store = Options::new().sync_policy(policy).open(dir.path()).unwrap();
+        store.put("large", &value).unwrap();
+        store.close().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(store.stat("large").unwrap().unwrap().size(), value.len() as u64);
+        assert!(*store.get("large").unwrap().unwrap() == *value);
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn a_store_of_ten_entries_is_small() {
+    let dir = folder();
+    let store = Store::open(dir.path()).unwrap();
+    for index in 0..10 {
+        store.put(format!("state/{index}"), vec![b'x'; 300]).unwrap();
+    }
+    let weigh = || -> u64 {
+        use std::os::unix::fs::MetadataExt;
+        let files = std::fs::read_dir(dir.path()).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().blocks() * 512).sum()
+    };
+    assert!(weigh() < 1 << 20, "{} bytes while open", weigh());
+    store.close().unwrap();
+    assert!(weigh() < 64 << 10, "{} bytes after close", weigh());
+}
+
+#[test]
+fn a_thousand_runs_leave_a_handful_of_files() {
+    let memory: Arc<dyn Vfs> = Arc::new(MemVfs::with_manual_clock(START));
+    for run in 0..1000u32 {
+        let store = open(&memory, SyncPolicy::SyncOnBoundary, Sizes::default()).unwrap();
+        store.put(format!("key/{:04}", run.wrapping_mul(7919) % 1000), vec![1; 400]).unwrap();
+        store.close().unwrap();
+    }
+    let files = memory.list(Path::new(DIR)).unwrap();
+    assert!(files.len() < 40, "{} files: {files:?}", files.len());
+    let store = open(&memory, SyncPolicy::SyncOnBoundary, Sizes::default()).unwrap();
+    assert_eq!(store.list("key/").unwrap().count(), 1000);
+}
+
+#[test]
+fn reading_leaves_no_trace() {
+    let vfs = FaultVfs::new(Arc::new(MemVfs::with_manual_clock(START)));
+    let shared: Arc<dyn Vfs> = Arc::new(vfs.clone());
+    let store = open(&shared, SyncPolicy::SyncOnBoundary, Sizes::default()).unwrap();
+    store.put("a", "1").unwrap();
+    store.close().unwrap();
+    let before = vfs.operations();
+    let store = open(&shared, SyncPolicy::SyncOnBoundary, Sizes::default()).unwrap();
+    assert_eq!(store.get("a").unwrap().as_deref(), Some(&b"1"[..]));
+    store.close().unwrap();
+    let trace = vfs.trace();
+    let wrote = |kind| !matches!(kind, OperationKind::Map | OperationKind::CreateDir);
+    let writes: Vec<_> = trace[before..].iter().filter(|operation| wrote(operation.kind)).collect();
+    assert!(writes.is_empty(), "{writes:?}");
+}
+
+#[test]
+fn one_process_owns_a_store() {
+    let dir = folder();
+    let store = Store::open(dir.path()).unwrap();
+    let error = Store::open(dir.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+    drop(store);
+    Store::open(dir.path()).unwrap();
+}
+
+#[test]
+fn nothing_works_after_close_and_closing_again_does_nothing() {
+    let store = Store::in_memory().unwrap();
+    let other = store.clone();
+    store.close().unwrap();
+    other.close().unwrap();
+    assert_eq!(other.put("a", "").unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(other.get("a").unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(other.list("").err().unwrap().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn a_store_that_is_not_there_is_not_made_against_the_will() {
+    let dir = folder();
+    let path = dir.path().join("missing");
+    let error = Options::new().create(false).open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(!path.exists());
+}
+
+#[test]
+fn in_memory_makes_no_file() {
+    let dir = folder();
+    let options = Options::new().sync_policy(SyncPolicy::InMemory);
+    let store = options.open(dir.path().join("store")).unwrap();
+    store.put("a", vec![0; 1000]).unwrap();
+    store.flush().unwrap();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn time_never_goes_backwards() {
+    let memory = MemVfs::with_manual_clock(START);
+    let vfs: Arc<dyn Vfs> = Arc::new(memory.clone());
+    let store = open(&vfs, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
+    store.put("a", "1").unwrap();
+    let first = store.stat("a").unwrap().unwrap().modified();
+    memory.set_now(START - 1_000_000_000);
+    store.close().unwrap();
+    let store = open(&vfs, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
+    store.put("a", "2").unwrap();
+    assert!(store.stat("a").unwrap().unwrap().modified() >= first);
+}
+
+#[test]
+fn a_periodic_store_syncs_when_its_clock_says_so() {
+    let (memory, vfs) = crashable();
+    let store = open(&vfs, SyncPolicy::Periodic, tiny()).unwrap();
+    let position = store.put("a", "1").unwrap();
+    assert!(store.durable_position() < position);
+    // The sync happens in another thread: turn the clock until it has.
+    while store.durable_position() < position {
+        memory.advance(std::time::Duration::from_secs(10));
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_batch_larger_than_a_log_is_atomic() {
+    let (memory, vfs) = crashable();
+    let store = open(&vfs, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
+    let mut batch = Batch::new();
+    for index in 0..5000u32 {
+        batch.put(format!("many/{index:05}"), index.to_le_bytes());
+    }
+    store.write(batch).unwrap();
+    assert_eq!(store.list("many/").unwrap().count(), 5000);
+    let cut = siltstone::vfs::CrashVfs::new(&memory);
+    for seed in 0..40 {
+        let image: Arc<dyn Vfs> = Arc::new(cut.image(seed).unwrap());
+        let store = open(&image, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
+        let found = store.list("many/").unwrap().count();
+        assert!(found == 0 || found == 5000, "image {seed}: {found} of 5000");
+    }
+}
