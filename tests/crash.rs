@@ -14,7 +14,7 @@ use siltstone::{Options, SyncPolicy};
 /// everything did.
 const IMAGES: u64 = 6;
 
-pub fn held(byte: u8, len: usize) -> Held {
+fn held(byte: u8, len: usize) -> Held {
     Held { value: vec![byte; len], metadata: Vec::new(), content_type: None, expires: 0 }
 }
 

@@ -48,10 +48,6 @@ impl BlockBuilder {
         self.len() + ITEM_HEAD + key.len() - common_prefix(&self.last_key, key) + entry.len()
     }
 
-    pub(super) fn last_key(&self) -> &[u8] {
-        &self.last_key
-    }
-
     pub(super) fn add(&mut self, key: &[u8], seq: u64, entry: &[u8]) {
         if self.bytes.is_empty() {
             self.base = seq;

@@ -22,9 +22,8 @@ mod writer;
 
 pub(crate) use cursor::SegmentCursor;
 pub(crate) use filter::key_hash;
-pub(crate) use properties::Properties;
-pub(crate) use reader::{Found, Segment};
-pub(crate) use writer::{Finished, SegmentWriter};
+pub(crate) use reader::Segment;
+pub(crate) use writer::SegmentWriter;
 
 use std::path::{Path, PathBuf};
 

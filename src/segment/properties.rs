@@ -28,18 +28,13 @@ pub(crate) struct Properties {
     pub(crate) last_modified: u64,
     /// The largest expiry time; zero if nothing expires.
     pub(crate) last_expiry: u64,
-    /// How many items expire: all, if this is `entries`. Tombstones never do.
+    /// How many items expire. If this is `entries`, all do; tombstones never do.
     pub(crate) expiring: u64,
     /// How many bytes of each log the items refer to, by log.
     pub(crate) logs: Vec<(u64, u64)>,
 }
 
 impl Properties {
-    /// Whether nothing is to be seen in the segment once `last_expiry` has passed.
-    pub(crate) fn all_expire(&self) -> bool {
-        self.entries > 0 && self.expiring == self.entries
-    }
-
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = bounded::encode(self);
         seal(&mut bytes, 0);

@@ -10,13 +10,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use siltstone::vfs::{MemVfs, Vfs};
 use siltstone::{Batch, Options, Position, PutOptions, Result, Sizes, Store, SyncPolicy};
 
-pub const DIR: &str = "/store";
+pub(crate) const DIR: &str = "/store";
 
 /// Where the tests' clocks start: 2023-11-14T22:13:20Z, in microseconds.
-pub const START: u64 = 1_700_000_000_000_000;
+pub(crate) const START: u64 = 1_700_000_000_000_000;
 
 /// Rotation, flush and merge within a few operations.
-pub fn tiny() -> Sizes {
+pub(crate) fn tiny() -> Sizes {
     Sizes {
         inline_limit: 24,
         first_log: 1 << 10,
@@ -29,32 +29,32 @@ pub fn tiny() -> Sizes {
     }
 }
 
-pub fn open(vfs: &Arc<dyn Vfs>, policy: SyncPolicy, sizes: Sizes) -> Result<Store> {
+pub(crate) fn open(vfs: &Arc<dyn Vfs>, policy: SyncPolicy, sizes: Sizes) -> Result<Store> {
     let options = Options::new().sync_policy(policy).sync_interval(Duration::from_secs(10));
     options.sizes(sizes).open_in(vfs.clone(), Path::new(DIR))
 }
 
-pub fn crashable() -> (MemVfs, Arc<dyn Vfs>) {
+pub(crate) fn crashable() -> (MemVfs, Arc<dyn Vfs>) {
     let memory = MemVfs::crashable_with_manual_clock(START);
     (memory.clone(), Arc::new(memory))
 }
 
 /// A value as the model holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    pub value: Vec<u8>,
-    pub metadata: Vec<u8>,
-    pub content_type: Option<String>,
+pub(crate) struct Held {
+    pub(crate) value: Vec<u8>,
+    pub(crate) metadata: Vec<u8>,
+    pub(crate) content_type: Option<String>,
     /// Microseconds; zero: never.
-    pub expires: u64,
+    pub(crate) expires: u64,
 }
 
-pub type Model = BTreeMap<Vec<u8>, Held>;
+pub(crate) type Model = BTreeMap<Vec<u8>, Held>;
 
 /// One change of a batch: a put, or a delete where there is nothing to hold.
-pub type Change = (Vec<u8>, Option<Held>);
+pub(crate) type Change = (Vec<u8>, Option<Held>);
 
-pub fn apply(model: &mut Model, changes: &[Change]) {
+pub(crate) fn apply(model: &mut Model, changes: &[Change]) {
     for (key, held) in changes {
         match held {
             Some(held) => model.insert(key.clone(), held.clone()),
@@ -63,7 +63,7 @@ pub fn apply(model: &mut Model, changes: &[Change]) {
     }
 }
 
-pub fn batch(changes: &[Change]) -> Batch {
+pub(crate) fn batch(changes: &[Change]) -> Batch {
     let mut batch = Batch::new();
     for (key, held) in changes {
         match held {
@@ -74,7 +74,7 @@ pub fn batch(changes: &[Change]) -> Batch {
     batch
 }
 
-pub fn options(held: &Held) -> PutOptions {
+pub(crate) fn options(held: &Held) -> PutOptions {
     let mut options = PutOptions::new().metadata(held.metadata.clone());
     if let Some(content_type) = &held.content_type {
         options = options.content_type(content_type.clone());
@@ -85,18 +85,18 @@ pub fn options(held: &Held) -> PutOptions {
     options
 }
 
-pub fn moment(micros: u64) -> SystemTime {
+pub(crate) fn moment(micros: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(micros)
 }
 
 /// What the model shows at this time.
-pub fn visible(model: &Model, now: u64) -> Model {
+pub(crate) fn visible(model: &Model, now: u64) -> Model {
     let live = |held: &Held| held.expires == 0 || now < held.expires;
     model.iter().filter(|(_, held)| live(held)).map(|(key, held)| (key.clone(), held.clone())).collect()
 }
 
 /// Everything a store shows, read by a scan with values.
-pub fn dump(store: &Store) -> Result<Model> {
+pub(crate) fn dump(store: &Store) -> Result<Model> {
     let mut model = Model::new();
     for item in store.scan::<&[u8]>(..)? {
         let item = item?;
@@ -113,37 +113,37 @@ pub fn dump(store: &Store) -> Result<Model> {
     Ok(model)
 }
 
-pub fn micros(moment: SystemTime) -> u64 {
+pub(crate) fn micros(moment: SystemTime) -> u64 {
     moment.duration_since(UNIX_EPOCH).unwrap().as_micros() as u64
 }
 
 /// What was acknowledged since a state that is known to be durable.
 #[derive(Debug, Default)]
-pub struct History {
+pub(crate) struct History {
     base: Model,
     writes: Vec<(Position, Vec<Change>)>,
 }
 
 impl History {
-    pub fn new(base: Model) -> Self {
+    pub(crate) fn new(base: Model) -> Self {
         Self { base, writes: Vec::new() }
     }
 
-    pub fn push(&mut self, position: Position, changes: Vec<Change>) {
+    pub(crate) fn push(&mut self, position: Position, changes: Vec<Change>) {
         self.writes.push((position, changes));
     }
 
     /// How many of the writes are durable, by what the store says.
-    pub fn durable(&self, position: Position) -> usize {
+    pub(crate) fn durable(&self, position: Position) -> usize {
         self.writes.iter().take_while(|(end, _)| *end <= position).count()
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.writes.len()
     }
 
     /// The state after this many writes.
-    pub fn state(&self, writes: usize) -> Model {
+    pub(crate) fn state(&self, writes: usize) -> Model {
         let mut model = self.base.clone();
         for (_, changes) in &self.writes[..writes] {
             apply(&mut model, changes);
@@ -152,7 +152,7 @@ impl History {
     }
 
     /// The state after some number of writes, at least this many, that looks like what was found.
-    pub fn prefix(&self, least: usize, found: &Model, now: u64) -> Option<Model> {
+    pub(crate) fn prefix(&self, least: usize, found: &Model, now: u64) -> Option<Model> {
         (least..=self.writes.len())
             .map(|writes| self.state(writes))
             .find(|state| visible(state, now) == *found)
