@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use siltstone::{ErrorKind, Options, Store};
 
 use crate::exit::{Failure, Result};
-use crate::sync::SyncArgs;
 
 const DEFAULT: &str = "./siltstone-data";
 const VARIABLE: &str = "SILTSTONE_STORE";
@@ -39,25 +38,16 @@ impl Home {
         self.open_existing(Options::new())
     }
 
-    /// Opens a store that is there, to change it.
-    pub(crate) fn open_to_change(&self, sync: &SyncArgs) -> Result<Store> {
-        if sync.keeps_nothing() {
-            return Err(Failure::new(
-                "--sync in-memory has no access to a store on disk; choose another policy",
-            ));
-        }
-        self.open_existing(sync.options()?)
-    }
-
     /// Opens the store, or makes it.
-    pub(crate) fn open_or_create(&self, sync: &SyncArgs) -> Result<Store> {
-        Ok(sync.options()?.open(&self.dir)?)
+    pub(crate) fn open_or_create(&self, options: Options) -> Result<Store> {
+        Ok(options.open(&self.dir)?)
     }
 
-    fn open_existing(&self, options: Options) -> Result<Store> {
+    /// Opens a store that is there.
+    pub(crate) fn open_existing(&self, options: Options) -> Result<Store> {
         options.create(false).open(&self.dir).map_err(|error| match error.kind() {
             ErrorKind::Invalid => Failure::new(format!(
-                "there is no store in '{}'; name one with --store DIR or {VARIABLE}, or make one with 'siltstone capture'",
+                "there is no store in '{}'; name one with --store DIR or {VARIABLE}, or make one with 'siltstone capture' or 'siltstone put'",
                 self.dir.display()
             )),
             _ => error.into(),

@@ -29,8 +29,9 @@ pub(crate) fn report(error: &clap::Error) -> ExitCode {
 fn one_line(message: &str) -> String {
     let told = message.strip_prefix("error: ").unwrap_or(message);
     let told = told.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
-    let words: Vec<&str> = told.flat_map(str::split_whitespace).collect();
-    words.join(" ")
+    let lines: Vec<&str> = told.map(str::trim).collect();
+    let paragraphs = lines.split(|line| line.is_empty()).filter(|lines| !lines.is_empty());
+    paragraphs.map(|lines| lines.join(" ")).collect::<Vec<_>>().join("; ")
 }
 
 /// The command that was meant, if it is one, followed by a blank.
@@ -47,6 +48,6 @@ mod tests {
     #[test]
     fn a_mistake_is_one_line_without_advice() {
         let message = "error: invalid value 'x' for '--limit <N>': no number\n\n  tip: use one\n\nUsage: a b\n\nFor more information, try '--help'.\n";
-        assert_eq!(one_line(message), "invalid value 'x' for '--limit <N>': no number tip: use one");
+        assert_eq!(one_line(message), "invalid value 'x' for '--limit <N>': no number; tip: use one");
     }
 }

@@ -48,7 +48,10 @@ impl Delete {
                 "--prefix '' means every entry; name a prefix, or remove the store's directory",
             ));
         }
-        let store = home.open_to_change(&self.sync)?;
+        if self.sync.keeps_nothing() {
+            return Err(Failure::new("--sync in-memory cannot reach a store on disk; choose another policy"));
+        }
+        let store = home.open_existing(self.sync.options()?)?;
         let deleted = match self.prefix {
             Some(prefix) => delete_prefix(&store, &key_bytes(prefix))?,
             None => delete_keys(&store, self.keys)?,

@@ -34,12 +34,12 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  siltstone capture requests.jsonl          store each line as an entry
-  tail -f gateway.jsonl | siltstone capture store lines as they come
-  siltstone list logs/request/ --long       what is there, without reading it
-  siltstone scan logs/request/ --values     the values, in order
-  siltstone put config/router router.json   store a file under a key
-  siltstone get config/router               print it
+  siltstone capture requests.jsonl            store each line as an entry
+  tail -f gateway.jsonl | siltstone capture   store lines as they come
+  siltstone list logs/request/ --long         what is there, without reading it
+  siltstone scan logs/request/ --values       the values, in order
+  siltstone put config/router router.json     store a file under a key
+  siltstone get config/router                 print it
 
 Exit status:
   0  done

@@ -53,10 +53,10 @@ fn field(text: &str) -> Result<(String, String), String> {
 
 impl Put {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
-        let options = self.options()?;
+        let (options, sync) = (self.options()?, self.sync.options()?);
         // The value comes first: a file that cannot be read leaves no new store behind.
         let value = read(self.file.as_deref())?;
-        let store = home.open_or_create(&self.sync)?;
+        let store = home.open_or_create(sync)?;
         store.put_with(key_bytes(self.key), value, &options)?;
         store.close()?;
         if self.sync.keeps_nothing() {

@@ -81,8 +81,9 @@ fn described(home: &Home, stats: &Stats, weight: Weight) -> String {
 }
 
 fn level_line(number: usize, level: &LevelStats) -> String {
-    let (segments, entries) = (count(level.segments as u64, "segment"), HumanCount(level.entries));
-    format!("level {number}: {segments}, {entries} entries, {}", DecimalBytes(level.bytes))
+    let segments = count(level.segments as u64, "segment");
+    let (entries, bytes) = (HumanCount(level.entries), DecimalBytes(level.bytes));
+    format!("level {number}: {segments}, entries {entries}, {bytes}")
 }
 
 fn logs_line(stats: &Stats) -> String {

@@ -152,6 +152,9 @@ impl Reader {
         let read = match file {
             Some(path) => File::open(path).and_then(|file| {
                 let metadata = file.metadata()?;
+                if metadata.is_dir() {
+                    return Err(io::ErrorKind::IsADirectory.into());
+                }
                 self.read(file, metadata.is_file().then_some(metadata.len()))
             }),
             None => self.read(io::stdin().lock(), None),

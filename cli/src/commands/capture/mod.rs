@@ -93,11 +93,12 @@ enum Format {
 
 impl Capture {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
+        let sync = self.sync.options()?;
         let signals = signals::watch()?;
         let input = Input::open(self.file.as_deref().filter(|file| *file != Path::new("-")))?;
         // Before the store: a file that cannot be read leaves no new store behind.
         let len = input.wait_until_open(&signals)?;
-        let store = home.open_or_create(&self.sync)?;
+        let store = home.open_or_create(sync)?;
         let progress = Progress::new(len);
         let started = Instant::now();
         let mut intake = Intake::new(&store, &self, &input.name, &progress)?;
