@@ -1,5 +1,7 @@
 //! Capturing a pipe that stays open: lines are stored as they come, and signals end it well.
 
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
+
 mod common;
 
 use std::io::Write;

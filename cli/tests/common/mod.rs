@@ -1,6 +1,7 @@
 //! What the tests share: running the real program on a store of its own.
 
 #![allow(dead_code, reason = "each test program uses its part")]
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
 use std::ffi::OsStr;
 use std::fs;
@@ -52,7 +53,9 @@ impl Place {
     /// Runs it with this on standard input.
     pub(crate) fn feed(&self, args: &[&str], input: impl AsRef<[u8]>) -> Run {
         let mut child = self.command(args).stdin(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_ref()).unwrap();
+        // One that sees its mistake at once has ended before it is fed.
+        let fed = child.stdin.take().unwrap().write_all(input.as_ref());
+        assert!(fed.is_ok() || !child.wait().unwrap().success());
         child.wait_with_output().unwrap().into()
     }
 

@@ -13,7 +13,7 @@ use crate::commands::capture::rows::Rows;
 use crate::commands::capture::sink::Sink;
 use crate::commands::capture::split::{Line, Split};
 use crate::commands::capture::{Capture, Format};
-use crate::exit::Result;
+use crate::exit::{Failure, Result};
 
 pub(crate) struct Intake<'a> {
     split: Box<dyn Split>,
@@ -83,9 +83,12 @@ impl<'a> Intake<'a> {
         Counts { records: sink.written(), bytes: *bytes, skipped: bad.count() }
     }
 
-    /// What a capture that fails has stored all the same.
-    pub(crate) fn so_far(&self) -> String {
-        format!("{} records were stored before", self.entries.sink.written())
+    /// Adds to a failure what was stored all the same.
+    pub(crate) fn explain(&self, failure: Failure) -> Failure {
+        match self.entries.sink.written() {
+            0 => failure,
+            written => failure.and(format!("records stored before that: {written}")),
+        }
     }
 }
 

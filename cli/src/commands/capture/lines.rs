@@ -3,6 +3,9 @@
 use crate::commands::capture::split::{Each, Line, Split};
 use crate::exit::Result;
 
+/// So much memory is kept from one line to the next.
+const KEPT: usize = 1 << 20;
+
 pub(crate) struct Lines {
     /// No line may be longer: what comes after that many bytes is not even kept.
     limit: usize,
@@ -40,6 +43,7 @@ impl Lines {
         let given = each(Line { number: self.number, text });
         self.number += 1;
         self.begun.clear();
+        self.begun.shrink_to(KEPT);
         self.too_long = false;
         given
     }

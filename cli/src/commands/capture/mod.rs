@@ -102,7 +102,7 @@ impl Capture {
         let progress = Progress::new(len);
         let started = Instant::now();
         let mut intake = Intake::new(&store, &self, &input.name, &progress)?;
-        let end = pour(&input, &signals, &mut intake).map_err(|failure| failure.and(intake.so_far()))?;
+        let end = pour(&input, &signals, &mut intake).map_err(|failure| intake.explain(failure))?;
         let unfinished = intake.unfinished();
         let counts = intake.counts();
         store.close()?;

@@ -36,8 +36,7 @@ struct Row {
 
 impl Rows {
     pub(crate) fn new(limit: usize) -> Self {
-        let row = Row { fields: vec![0; 4096], ends: vec![0; 64], ..Row::default() };
-        Self { reader: Reader::new(), row, columns: None, object: Vec::new(), limit, line: 1 }
+        Self { reader: Reader::new(), row: Row::new(), columns: None, object: Vec::new(), limit, line: 1 }
     }
 
     /// Reads on; how many bytes were used, and whether a row came to its end.
@@ -69,13 +68,20 @@ impl Rows {
                 each(Line { number, text: made.map(|()| &*self.object) })
             }
         };
-        // Its memory serves the next row.
-        self.row = Row { fields: row.fields, ends: row.ends, ..Row::default() };
+        // Its memory serves the next row, unless this one took more than any row may need.
+        self.row = match row.too_long {
+            true => Row::new(),
+            false => Row { fields: row.fields, ends: row.ends, ..Row::default() },
+        };
         given
     }
 }
 
 impl Row {
+    fn new() -> Self {
+        Self { fields: vec![0; 4096], ends: vec![0; 64], ..Self::default() }
+    }
+
     fn make_room(&mut self, limit: usize) {
         if self.fields.len() > limit {
             // Read over it to its end, and keep nothing.
@@ -107,6 +113,7 @@ impl Row {
     }
 }
 
+/// The header's names, each as it begins a member.
 fn columns(row: &Row, line: u64) -> Result<Vec<String>> {
     let wrong =
         |what: String| Failure::new(format!("the CSV header in line {line}: {what}; mend the header"));

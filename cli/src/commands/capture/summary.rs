@@ -62,8 +62,10 @@ impl Summary<'_> {
     fn text(&self) -> String {
         let mut text = self.interruption();
         text += &self.captured();
-        if self.counts.skipped > 0 {
-            text += &format!("skipped   {} bad lines\n", HumanCount(self.counts.skipped));
+        match self.counts.skipped {
+            0 => {}
+            1 => text += "skipped   1 bad line\n",
+            more => text += &format!("skipped   {} bad lines\n", HumanCount(more)),
         }
         text += &self.store();
         if self.kept && self.counts.records > 0 {
