@@ -59,8 +59,8 @@ fn record(chance: &mut Chance) -> String {
         concat!(
             r#"{{"type":"log","timestamp":"2026-03-14T09:26:53.{:06}Z","request_id":"req-{:016x}","#,
             r#""trace_id":"{:016x}","tenant":"tenant-{:03}","api_key":"sk-{:08x}","model_id":"{}","#,
-            r#""provider_id":"{}","capability":"generation.text-generation.chat-completion","#,
-            r#""delivery_mode":"streaming","latency_ms":{},"first_token_ms":{},"status_code":200,"#,
+            r#""provider_id":"{}","capability":"chat-completion","#,
+            r#""delivery_mode":"stream","latency_ms":{},"first_token_ms":{},"status_code":200,"#,
             r#""tokens_in":{},"tokens_out":{},"cost":0.{:06},"cache":"miss","attempt":1,"error":null}}"#
         ),
         latency * 33 % 1_000_000,
