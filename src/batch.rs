@@ -1,7 +1,9 @@
 //! What a write asks for: operations, borrowed for one put or collected in a [`Batch`].
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::entry::intern;
 use crate::error::{Error, Result};
 use crate::key;
 
@@ -59,20 +61,6 @@ impl PutOptions {
         self.expires = micros(moment).max(1);
         self
     }
-
-    fn check(&self, key: &[u8]) -> Result<()> {
-        let too_long = |what: &str, limit: usize| {
-            let key = key::Printable(key);
-            Err(Error::invalid(format!("{what} of key '{key}' is longer than the limit of {limit} bytes")))
-        };
-        if self.content_type.len() > MAX_CONTENT_TYPE_LEN {
-            return too_long("the content type", MAX_CONTENT_TYPE_LEN);
-        }
-        if self.metadata.len() > MAX_METADATA_LEN {
-            return too_long("the metadata", MAX_METADATA_LEN);
-        }
-        Ok(())
-    }
 }
 
 /// Microseconds since the Unix epoch; what lies before it is zero.
@@ -104,26 +92,41 @@ pub(crate) struct Put<'a> {
 
 impl<'a> Op<'a> {
     pub(crate) fn put(key: &'a [u8], value: &'a [u8], options: &'a PutOptions) -> Result<Self> {
-        key::check(key)?;
-        options.check(key)?;
-        if value.len() > MAX_VALUE_LEN {
-            let key = key::Printable(key);
-            return Err(Error::invalid(format!(
-                "the value of key '{key}' is longer than the limit of {MAX_VALUE_LEN} bytes; split it"
-            )));
-        }
-        let put = Put {
-            expires: options.expires,
-            content_type: &options.content_type,
-            meta: &options.metadata,
-            value,
-        };
-        Ok(Self { key, put: Some(put) })
+        let PutOptions { content_type, metadata, expires } = options;
+        Self::checked(key, Some(Put { expires: *expires, content_type, meta: metadata, value }))
     }
 
     pub(crate) fn delete(key: &'a [u8]) -> Result<Self> {
+        Self::checked(key, None)
+    }
+
+    fn checked(key: &'a [u8], put: Option<Put<'a>>) -> Result<Self> {
         key::check(key)?;
-        Ok(Self { key, put: None })
+        if let Some(put) = &put {
+            put.check(key)?;
+        }
+        Ok(Self { key, put })
+    }
+}
+
+impl Put<'_> {
+    fn check(&self, key: &[u8]) -> Result<()> {
+        let too_long = |what: &str, limit: usize, advice: &str| {
+            let key = key::Printable(key);
+            Err(Error::invalid(format!(
+                "{what} of key '{key}' is longer than the limit of {limit} bytes; {advice} it"
+            )))
+        };
+        if self.content_type.len() > MAX_CONTENT_TYPE_LEN {
+            return too_long("the content type", MAX_CONTENT_TYPE_LEN, "shorten");
+        }
+        if self.meta.len() > MAX_METADATA_LEN {
+            return too_long("the metadata", MAX_METADATA_LEN, "shorten");
+        }
+        if self.value.len() > MAX_VALUE_LEN {
+            return too_long("the value", MAX_VALUE_LEN, "split");
+        }
+        Ok(())
     }
 }
 
@@ -142,15 +145,25 @@ impl<'a> Op<'a> {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
+    /// Key, metadata and value of each operation, end to end.
     bytes: Vec<u8>,
     ops: Vec<Owned>,
 }
 
+/// One operation: where its parts end in the batch's bytes.
 #[derive(Clone, Debug)]
 struct Owned {
-    key_end: usize,
-    /// Where the value ends in `bytes`, and the options; `None` deletes.
-    put: Option<(usize, PutOptions)>,
+    key: usize,
+    /// `None` deletes.
+    put: Option<OwnedPut>,
+}
+
+#[derive(Clone, Debug)]
+struct OwnedPut {
+    meta: usize,
+    value: usize,
+    content_type: Cow<'static, str>,
+    expires: u64,
 }
 
 impl Batch {
@@ -171,17 +184,19 @@ impl Batch {
         value: impl AsRef<[u8]>,
         options: &PutOptions,
     ) -> &mut Self {
-        self.bytes.extend_from_slice(key.as_ref());
-        let key_end = self.bytes.len();
-        self.bytes.extend_from_slice(value.as_ref());
-        self.ops.push(Owned { key_end, put: Some((self.bytes.len(), options.clone())) });
+        let key = self.append(key.as_ref());
+        let meta = self.append(&options.metadata);
+        let value = self.append(value.as_ref());
+        let content_type = intern(&options.content_type);
+        self.ops
+            .push(Owned { key, put: Some(OwnedPut { meta, value, content_type, expires: options.expires }) });
         self
     }
 
     /// Adds a delete.
     pub fn delete(&mut self, key: impl AsRef<[u8]>) -> &mut Self {
-        self.bytes.extend_from_slice(key.as_ref());
-        self.ops.push(Owned { key_end: self.bytes.len(), put: None });
+        let key = self.append(key.as_ref());
+        self.ops.push(Owned { key, put: None });
         self
     }
 
@@ -195,7 +210,7 @@ impl Batch {
         self.ops.is_empty()
     }
 
-    /// The bytes of its keys and values.
+    /// The bytes of its keys, metadata and values.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
@@ -206,18 +221,30 @@ impl Batch {
         self.ops.clear();
     }
 
+    /// Takes bytes in; where they end.
+    fn append(&mut self, bytes: &[u8]) -> usize {
+        self.bytes.extend_from_slice(bytes);
+        self.bytes.len()
+    }
+
     /// The operations, checked.
     pub(crate) fn ops(&self) -> Result<Vec<Op<'_>>> {
         let mut start = 0;
-        let slice = |from: usize, to: usize| self.bytes.get(from..to).unwrap_or_default();
+        let mut up_to = |end: usize| {
+            let bytes = self.bytes.get(start..end).unwrap_or_default();
+            start = end;
+            bytes
+        };
         let mut ops = Vec::with_capacity(self.ops.len());
         for owned in &self.ops {
-            let key = slice(start, owned.key_end);
-            ops.push(match &owned.put {
-                Some((end, options)) => Op::put(key, slice(owned.key_end, *end), options)?,
-                None => Op::delete(key)?,
+            let key = up_to(owned.key);
+            let put = owned.put.as_ref().map(|put| Put {
+                expires: put.expires,
+                content_type: &put.content_type,
+                meta: up_to(put.meta),
+                value: up_to(put.value),
             });
-            start = owned.put.as_ref().map_or(owned.key_end, |(end, _)| *end);
+            ops.push(Op::checked(key, put)?);
         }
         Ok(ops)
     }

@@ -19,6 +19,7 @@ pub use snapshot::Snapshot;
 pub use stats::{LevelStats, Recovery, Stats};
 pub use value::{Stat, Value};
 
+use std::borrow::Borrow;
 use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -145,12 +146,12 @@ impl Store {
         self.settle(position)
     }
 
-    /// Writes a batch: all of it or nothing.
+    /// Writes a batch: all of it or nothing. It takes the batch or a reference to one, to be used again.
     ///
     /// # Errors
     ///
     /// As for [`Store::put`].
-    pub fn write(&self, batch: Batch) -> Result<Position> {
+    pub fn write(&self, batch: impl Borrow<Batch>) -> Result<Position> {
         let position = self.submit(batch)?;
         self.settle(position)
     }
@@ -161,8 +162,8 @@ impl Store {
     /// # Errors
     ///
     /// As for [`Store::put`].
-    pub fn submit(&self, batch: Batch) -> Result<Position> {
-        self.shared().commit(&batch.ops()?)
+    pub fn submit(&self, batch: impl Borrow<Batch>) -> Result<Position> {
+        self.shared().commit(&batch.borrow().ops()?)
     }
 
     /// Deletes a key; false if there was nothing to delete.
