@@ -24,10 +24,12 @@ const SMALL: usize = 256 << 10;
 /// Records a new log of this length in the manifest, durably, before anything is written to it.
 pub(crate) type Register = Box<dyn Fn(LogId, u64) -> Result<()> + Send + Sync>;
 
+type Pages = (Arc<Mapping>, Range<usize>);
+
 #[derive(Debug)]
 enum Job {
     Create { number: u64, capacity: usize },
-    Populate(Arc<Mapping>, Range<usize>),
+    Populate(Pages),
 }
 
 /// Where logs come from.
@@ -111,9 +113,9 @@ impl Space {
             self.ask_next(appender);
         }
         if appender.capacity() > SMALL
-            && let Some((mapping, range)) = appender.pages_wanted(AHEAD, STEP)
+            && let Some(pages) = appender.pages_wanted(AHEAD, STEP)
         {
-            self.send(Job::Populate(mapping, range));
+            self.send(Job::Populate(pages));
         }
     }
 
@@ -156,17 +158,26 @@ fn run(maker: &Maker, inbox: &Receiver<Job>, outbox: &Sender<Result<Appender>>) 
     for job in inbox {
         match job {
             Job::Create { number, capacity } => {
-                let made = maker.create(number, capacity);
+                let mut made = maker.create(number, capacity);
+                let first = made.as_mut().ok().and_then(first_pages);
                 if outbox.send(made).is_err() {
                     return;
                 }
+                first.into_iter().for_each(populate);
             }
-            // Pages that could not be made ready fault in the writer: slower, not wrong.
-            Job::Populate(mapping, range) => {
-                let _ = mapping.populate(range);
-            }
+            Job::Populate(pages) => populate(pages),
         }
     }
+}
+
+/// Those that the writer would ask for as soon as it moves to this log.
+fn first_pages(appender: &mut Appender) -> Option<Pages> {
+    if appender.capacity() > SMALL { appender.pages_wanted(0, AHEAD) } else { None }
+}
+
+fn populate((mapping, range): Pages) {
+    // Pages that could not be made ready fault in the writer: slower, not wrong.
+    let _ = mapping.populate(range);
 }
 
 impl Drop for Space {
