@@ -79,10 +79,11 @@ impl Durability {
                 continue;
             }
             state.syncing = true;
+            let durable = state.durable;
             drop(state);
             let lead = Lead { durability: self };
             let written = written();
-            let synced = written.logs.iter().try_for_each(sync);
+            let synced = written.logs.iter().try_for_each(|log| sync(log, durable));
             if synced.is_ok() {
                 done(&written);
             }
@@ -146,8 +147,10 @@ impl Drop for Lead<'_> {
     }
 }
 
-fn sync(log: &LogFile) -> Result<()> {
-    log.file.sync().map_err(|error| {
+/// Syncs what was published in this log behind the durable position.
+fn sync(log: &LogFile, durable: Position) -> Result<()> {
+    let start = if log.id.number == durable.log { durable.offset } else { 0 };
+    log.file.sync_range(start..log.mapping.published() as u64).map_err(|error| {
         let name = crate::log::name(log.id.number);
         let message = format!(
             "{name}: a sync failed ({error}), so what is on disk is not known; reopen the store to recover"

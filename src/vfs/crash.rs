@@ -9,10 +9,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::vfs::MemVfs;
-use crate::vfs::memory::{FileState, Picture};
-
-/// What a disk writes at once: it survives whole or not at all.
-const PAGE: usize = 4096;
+use crate::vfs::memory::{FileState, PAGE, Picture};
 
 /// Draws what a power cut could leave at this moment from a [`MemVfs::crashable`]. May be used while others
 /// go on writing.

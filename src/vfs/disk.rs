@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs::{self, File as StdFile, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Weak};
@@ -236,6 +237,15 @@ impl File for DiskFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    fn sync_range(&self, range: Range<u64>) -> io::Result<()> {
+        let mappings: Vec<_> = self.mappings.lock().iter().filter_map(Weak::upgrade).collect();
+        let (Ok(start), Ok(end)) = (usize::try_from(range.start), usize::try_from(range.end)) else {
+            return self.sync();
+        };
+        let synced = mappings.iter().find_map(|mapping| mapping.sync(start..end));
+        synced.unwrap_or_else(|| self.sync())
     }
 
     fn map(&self, len: usize) -> io::Result<Arc<Mapping>> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,7 +57,7 @@ pub enum OperationKind {
     Allocate,
     /// [`File::set_len`]
     SetLen,
-    /// [`File::sync`]
+    /// [`File::sync`], and [`File::sync_range`], which has a range.
     Sync,
     /// [`File::map`]
     Map,
@@ -121,7 +122,8 @@ impl fmt::Display for Operation {
             write!(f, " -> {target}")?;
         }
         match self.kind {
-            OperationKind::Write | OperationKind::MapAppend => write!(f, " {}+{}", self.offset, self.len)?,
+            OperationKind::Sync if self.len == 0 => {}
+            OperationKind::Write | OperationKind::MapAppend | OperationKind::Sync => write!(f, " {}+{}", self.offset, self.len)?,
             OperationKind::Allocate | OperationKind::SetLen | OperationKind::Map => {
                 write!(f, " {}", self.len)?;
             }
@@ -403,6 +405,11 @@ impl File for FaultFile {
 
     fn sync(&self) -> io::Result<()> {
         self.run(OperationKind::Sync, (0, 0), || self.inner.sync())
+    }
+
+    fn sync_range(&self, range: Range<u64>) -> io::Result<()> {
+        let place = (range.start, range.end.saturating_sub(range.start));
+        self.run(OperationKind::Sync, place, || self.inner.sync_range(range))
     }
 
     fn map(&self, len: usize) -> io::Result<Arc<Mapping>> {

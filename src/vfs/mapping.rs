@@ -47,7 +47,7 @@ pub struct Mapping {
 
 enum Memory {
     Empty,
-    File(#[expect(dead_code, reason = "held so that it stays mapped")] MmapRaw),
+    File(MmapRaw),
     Region(Arc<Region>),
 }
 
@@ -121,6 +121,16 @@ impl Mapping {
     #[inline]
     pub fn get(&self, range: Range<usize>) -> Option<&[u8]> {
         self.bytes().get(range)
+    }
+
+    /// Makes these bytes of the file durable (`msync`); `None` if they are not stored through this mapping.
+    pub(super) fn sync(&self, range: Range<usize>) -> Option<io::Result<()>> {
+        match &self.memory {
+            Memory::File(map) if self.access == Access::Write && range.end <= self.len => {
+                Some(map.flush_range(range.start, range.len()))
+            }
+            _ => None,
+        }
     }
 
     /// Makes the pages that hold these bytes ready to be stored to, so that the writer does not stop at

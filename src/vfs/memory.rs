@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +16,9 @@ use crate::vfs::{Access, File, LockGuard, MapWriter, Mapping, Vfs};
 
 /// A file that grows by writing gets room in steps of at least this. Room costs nothing until it is used.
 const STEP: usize = 64 << 10;
+
+/// What a disk writes at once, and makes durable at once.
+pub(super) const PAGE: usize = 4096;
 
 /// Files in memory. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -506,6 +510,28 @@ impl Content {
         }
     }
 
+    fn sync_range(&mut self, range: Range<usize>) {
+        let Some(durable) = &self.durable else { return };
+        let changed_from = durable.changed_from;
+        let from = range.start / PAGE * PAGE;
+        let end = range.end.next_multiple_of(PAGE);
+        let quiet = self.quiet();
+        let mut pages = self.tail(from);
+        pages.truncate(end.saturating_sub(from));
+        let len = self.len;
+        if let Some(durable) = &mut self.durable {
+            let last = from + pages.len();
+            durable.bytes.resize(durable.bytes.len().max(last), 0);
+            if let Some(old) = durable.bytes.get_mut(from..last) {
+                old.copy_from_slice(&pages);
+            }
+            durable.len = len;
+            if changed_from >= from {
+                durable.changed_from = quiet.min(last);
+            }
+        }
+    }
+
     /// Up to where bytes change only with the knowledge of this file, not by a mapping's writer.
     fn quiet(&self) -> usize {
         let written_to = self.region.as_ref().filter(|region| region.stored_to());
@@ -601,6 +627,14 @@ impl File for MemFile {
     fn sync(&self) -> io::Result<()> {
         self.change(|content| {
             content.sync();
+            Ok(())
+        })
+    }
+
+    fn sync_range(&self, range: Range<u64>) -> io::Result<()> {
+        let range = size(range.start)?..size(range.end)?;
+        self.change(|content| {
+            content.sync_range(range);
             Ok(())
         })
     }

@@ -17,6 +17,7 @@ pub use memory::MemVfs;
 
 use std::fmt::Debug;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -93,6 +94,10 @@ pub trait File: Send + Sync + Debug {
 
     /// Makes the file's bytes and length durable (`fdatasync`), those stored through mappings too.
     fn sync(&self) -> io::Result<()>;
+
+    /// As [`File::sync`], but nobody waits for bytes outside of this range: pages that were made ready
+    /// ahead of a writer need not be written, nor made ready once more.
+    fn sync_range(&self, range: Range<u64>) -> io::Result<()>;
 
     /// Maps the first `len` bytes for reading, all of them published. The file must be that long.
     fn map(&self, len: usize) -> io::Result<Arc<Mapping>>;
