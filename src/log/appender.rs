@@ -24,26 +24,27 @@ pub(crate) struct Appender {
     map: MapWriter,
     access: Access,
     base_time: u64,
-    /// Up to where pages were asked to be made ready.
-    asked: usize,
+    /// Up to where space was asked for, and up to where pages were asked to be made ready.
+    asked_space: usize,
+    asked_pages: usize,
     /// What the latest frame said is durable.
     told: u64,
     gathered: Vec<u8>,
 }
 
 impl Appender {
-    /// A new log with its space reserved, its name not yet durable, without a header.
+    /// A new log with the first of its space reserved, its name not yet durable, without a header.
     pub(super) fn create(
         vfs: &dyn Vfs,
         dir: &Path,
         id: LogId,
-        capacity: usize,
+        Extent { reserved, capacity }: Extent,
         access: Access,
     ) -> Result<Self> {
         let path = path(dir, id.number);
-        let doing = |what| format!("cannot {what} {} ({capacity} bytes)", path.display());
+        let doing = |what| format!("cannot {what} {} ({reserved} bytes)", path.display());
         let file = fresh(vfs, &path).map_err(|error| Error::io(doing("create log"), error))?;
-        let reserved = file.allocate(capacity as u64).and_then(|()| file.map_append(capacity, 0, access));
+        let reserved = file.allocate(reserved as u64).and_then(|()| file.map_append(capacity, 0, access));
         let map = reserved.map_err(|error| {
             // Gives back what could be reserved; the name stays for the next attempt.
             let _ = file.set_len(0);
@@ -51,19 +52,56 @@ impl Appender {
         })?;
         let mapping = map.mapping().clone();
         let log = LogFile { id, file, mapping };
-        Ok(Self { log, map, access, base_time: 0, asked: 0, told: 0, gathered: Vec::new() })
+        Ok(Self {
+            log,
+            map,
+            access,
+            base_time: 0,
+            asked_space: 0,
+            asked_pages: 0,
+            told: 0,
+            gathered: Vec::new(),
+        })
     }
 
     /// Gives an unused log more room.
     pub(super) fn grow(&mut self, capacity: usize) -> Result<()> {
-        let file = &self.log.file;
-        let grown = file.allocate(capacity as u64).and_then(|()| file.map_append(capacity, 0, self.access));
-        let number = self.log.id.number;
-        self.map = grown.map_err(|error| {
-            Error::io(format!("cannot reserve {capacity} bytes for log {}", name(number)), error)
-        })?;
+        let grown = self.log.file.map_append(capacity, 0, self.access);
+        let name = name(self.log.id.number);
+        self.map = grown.map_err(|error| Error::io(format!("cannot map {name}"), error))?;
         self.log.mapping = self.map.mapping().clone();
         Ok(())
+    }
+
+    /// Makes sure that `len` more bytes have space, so that a full disk is an error now and not a signal
+    /// later. Mostly the helper was here before.
+    #[inline]
+    fn reserve(&mut self, len: usize) -> Result<()> {
+        let end = self.offset() + len;
+        if end <= self.log.mapping.backed() {
+            return Ok(());
+        }
+        let name = name(self.log.id.number);
+        let space = self.next_space().max(end);
+        let reserved = self.log.file.allocate(space as u64).or_else(|_| self.log.file.allocate(end as u64));
+        reserved
+            .map_err(|error| Error::io(format!("cannot reserve space for log {name} ({len} bytes)"), error))
+    }
+
+    /// How far the log's space should reach next: what is asked for doubles as the rate calls for it.
+    fn next_space(&self) -> usize {
+        self.log.mapping.backed().saturating_mul(2).min(self.capacity())
+    }
+
+    /// The file and its next length, when half of its space is used up.
+    #[inline]
+    pub(super) fn space_wanted(&mut self) -> Option<(Arc<dyn File>, u64)> {
+        let backed = self.log.mapping.backed();
+        if self.offset() <= backed / 2 || backed >= self.capacity() || self.asked_space > backed {
+            return None;
+        }
+        self.asked_space = self.next_space();
+        Some((self.log.file.clone(), self.asked_space as u64))
     }
 
     /// Writes the header: from here on this is the newest log.
@@ -115,6 +153,7 @@ impl Appender {
     }
 
     fn put_bytes(&mut self, head: &[u8], ops: &[Op<'_>], len: usize) -> Result<()> {
+        self.reserve(len)?;
         let stored = match self.access {
             Access::Write => self.store(head, ops, len),
             Access::Read => self.write(head, ops)?,
@@ -162,14 +201,22 @@ impl Appender {
     /// The next pages to be made ready, when fewer than `ahead` bytes of them are left.
     #[inline]
     pub(super) fn pages_wanted(&mut self, ahead: usize, step: usize) -> Option<(Arc<Mapping>, Range<usize>)> {
-        let capacity = self.capacity();
-        if self.asked >= capacity || self.asked > self.offset() + ahead || self.access == Access::Read {
+        let space = self.log.mapping.backed();
+        let asked = self.asked_pages;
+        if asked >= space || asked > self.offset() + ahead || self.access == Access::Read {
             return None;
         }
-        let start = self.asked.max(self.offset());
-        self.asked = (start + step).min(capacity);
-        Some((self.log.mapping.clone(), start..self.asked))
+        let start = asked.max(self.offset());
+        self.asked_pages = (start + step).min(space);
+        Some((self.log.mapping.clone(), start..self.asked_pages))
     }
+}
+
+/// How large a log is when it is made, and how large it may get.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    pub(super) reserved: usize,
+    pub(super) capacity: usize,
 }
 
 /// A new, empty file, in place of what a failed attempt to make this log may have left.

@@ -37,7 +37,7 @@ pub(crate) fn replay(
 ) -> Result<Replay> {
     let bytes = log.mapping.bytes();
     let limit = sealed.and_then(|sealed| usize::try_from(sealed).ok()).unwrap_or(bytes.len());
-    let Some(bytes) = bytes.get(..limit) else {
+    let Some(bytes) = bytes.get(..limit).filter(|bytes| bytes.len() as u64 >= from) else {
         return Err(damaged(log.id, bytes.len() as u64, "the file is shorter than the manifest says"));
     };
     let header = match Header::decode(bytes) {

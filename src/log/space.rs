@@ -10,15 +10,15 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::error::{Error, Result};
-use crate::log::appender::Appender;
+use crate::log::appender::{Appender, Extent};
 use crate::log::header::{HEADER_LEN, LogId};
-use crate::vfs::{Access, Mapping, Vfs};
+use crate::vfs::{Access, File, Mapping, Vfs};
 
 /// How far ahead of the writer pages are made ready, and how many bytes at a time.
 const AHEAD: usize = 2 << 20;
 const STEP: usize = 1 << 20;
 
-/// A log whose first pages the writer may as well fault in itself.
+/// So many first pages the writer may as well fault in itself: a small store needs no helper.
 const SMALL: usize = 256 << 10;
 
 /// Records a new log of this length in the manifest, durably, before anything is written to it.
@@ -28,13 +28,15 @@ type Pages = (Arc<Mapping>, Range<usize>);
 
 #[derive(Debug)]
 enum Job {
-    Create { number: u64, capacity: usize },
+    Create { number: u64, extent: Extent },
+    Extend { file: Arc<dyn File>, len: u64 },
     Populate(Pages),
 }
 
 /// Where logs come from.
 pub(crate) struct Space {
     maker: Arc<Maker>,
+    /// What the first log of an open store reserves, and what a log holds.
     first: usize,
     full: usize,
     helper: Option<Helper>,
@@ -56,14 +58,14 @@ struct Maker {
 }
 
 impl Maker {
-    fn create(&self, number: u64, capacity: usize) -> Result<Appender> {
+    fn create(&self, number: u64, extent: Extent) -> Result<Appender> {
         let id = LogId { number, salt: self.vfs.random() };
-        let appender = Appender::create(&*self.vfs, &self.dir, id, capacity, self.access)?;
+        let appender = Appender::create(&*self.vfs, &self.dir, id, extent, self.access)?;
         let durable = appender.log().file.sync().and_then(|()| self.vfs.sync_dir(&self.dir));
         durable.map_err(|error| Error::io(format!("cannot sync new log {number}"), error))?;
         // Should this fail, the manifest on disk may name the log all the same: its file stays, and a
         // second attempt takes it over.
-        (self.register)(id, capacity as u64)?;
+        (self.register)(id, extent.reserved as u64)?;
         Ok(appender)
     }
 }
@@ -80,13 +82,12 @@ impl Space {
         Self { maker, first, full, helper: None, asked: false }
     }
 
-    /// The log after `current`, with room for a frame of `need` bytes besides its header.
-    pub(crate) fn next(&mut self, number: u64, current: Option<usize>, need: u64) -> Result<Appender> {
+    /// The next log, with room for a frame of `need` bytes besides its header.
+    pub(crate) fn next(&mut self, number: u64, need: u64) -> Result<Appender> {
         let need = usize::try_from(need)
             .ok()
             .and_then(|need| need.checked_add(HEADER_LEN))
             .ok_or_else(|| Error::invalid("the batch is larger than this machine can address"))?;
-        let usual = self.capacity_after(current);
         let made = if std::mem::take(&mut self.asked) {
             self.helper.as_ref().and_then(|helper| helper.made.recv().ok())
         } else {
@@ -94,16 +95,14 @@ impl Space {
         };
         let mut appender = match made {
             Some(made) => made?,
-            None => self.maker.create(number, usual.max(need))?,
+            None => {
+                self.maker.create(number, Extent { reserved: self.first, capacity: self.full.max(need) })?
+            }
         };
         if appender.capacity() < need {
             appender.grow(need)?;
         }
         Ok(appender)
-    }
-
-    fn capacity_after(&self, current: Option<usize>) -> usize {
-        current.map_or(self.first, |current| current.saturating_mul(2).clamp(self.first, self.full))
     }
 
     /// Called after each append: asks for what will be needed soon.
@@ -112,7 +111,10 @@ impl Space {
         if !self.asked && appender.offset() > appender.capacity() / 2 {
             self.ask_next(appender);
         }
-        if appender.capacity() > SMALL
+        if let Some((file, len)) = appender.space_wanted() {
+            self.send(Job::Extend { file, len });
+        }
+        if appender.offset() > SMALL
             && let Some(pages) = appender.pages_wanted(AHEAD, STEP)
         {
             self.send(Job::Populate(pages));
@@ -120,9 +122,10 @@ impl Space {
     }
 
     fn ask_next(&mut self, appender: &Appender) {
-        let capacity = self.capacity_after(Some(appender.capacity()));
+        // A log that is half full will be followed: it begins with more space than the first one.
+        let extent = Extent { reserved: self.first.max(self.full / 16), capacity: self.full };
         let number = appender.log().id.number + 1;
-        self.asked = self.send(Job::Create { number, capacity });
+        self.asked = self.send(Job::Create { number, extent });
     }
 
     /// Hands the job over; false if there is no helper to be had, and the writer helps itself.
@@ -157,9 +160,12 @@ impl Helper {
 fn run(maker: &Maker, inbox: &Receiver<Job>, outbox: &Sender<Result<Appender>>) {
     for job in inbox {
         match job {
-            Job::Create { number, capacity } => {
-                let mut made = maker.create(number, capacity);
-                let first = made.as_mut().ok().and_then(first_pages);
+            // Space that cannot be had now is asked for again by the writer, who can tell why it fails.
+            Job::Extend { file, len } => drop(file.allocate(len)),
+            Job::Create { number, extent } => {
+                let mut made = maker.create(number, extent);
+                // The pages that the writer asks for as soon as it moves to this log.
+                let first = made.as_mut().ok().and_then(|appender| appender.pages_wanted(0, AHEAD));
                 if outbox.send(made).is_err() {
                     return;
                 }
@@ -168,11 +174,6 @@ fn run(maker: &Maker, inbox: &Receiver<Job>, outbox: &Sender<Result<Appender>>) 
             Job::Populate(pages) => populate(pages),
         }
     }
-}
-
-/// Those that the writer would ask for as soon as it moves to this log.
-fn first_pages(appender: &mut Appender) -> Option<Pages> {
-    if appender.capacity() > SMALL { appender.pages_wanted(0, AHEAD) } else { None }
 }
 
 fn populate((mapping, range): Pages) {

@@ -217,12 +217,10 @@ impl Shared {
     /// Moves to the next log, which has room for this frame.
     fn rotate(&self, writer: &mut Writer, full: Option<Appender>, limit: u64, time: u64) -> Result<Appender> {
         let before = full.as_ref().map_or(writer.opened_at, Appender::position);
-        let next = writer.space.next(writer.next_log, full.as_ref().map(Appender::capacity), limit).and_then(
-            |mut next| {
-                next.activate(before.offset, self.durability.durable(), time)?;
-                Ok(next)
-            },
-        );
+        let next = writer.space.next(writer.next_log, limit).and_then(|mut next| {
+            next.activate(before.offset, self.durability.durable(), time)?;
+            Ok(next)
+        });
         let next = match next {
             Ok(next) => next,
             Err(error) => {

@@ -174,13 +174,16 @@ impl DiskFile {
 
     /// Refuses to change bytes that a mapping has published.
     fn check_unpublished(&self, offset: u64) -> io::Result<()> {
-        let mappings = self.mappings.lock();
-        let published = mappings.iter().filter_map(Weak::upgrade).map(|mapping| mapping.published()).max();
+        let published = self.mappings().iter().map(|mapping| mapping.published()).max();
         if published.is_some_and(|published| offset < published as u64) {
             let message = format!("bytes from {offset} on are mapped and published");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         Ok(())
+    }
+
+    fn mappings(&self) -> Vec<Arc<Mapping>> {
+        self.mappings.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
     fn remember(&self, mapping: &Arc<Mapping>) {
@@ -223,15 +226,22 @@ impl File for DiskFile {
         }
         loop {
             match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len) {
-                Err(Errno::INTR) => {}
-                Err(Errno::OPNOTSUPP) => return write_zeros(&self.file, len),
-                done => return Ok(done?),
+                Err(Errno::INTR) => continue,
+                Err(Errno::OPNOTSUPP) => write_zeros(&self.file, len)?,
+                done => done?,
             }
+            break;
         }
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        self.mappings().iter().for_each(|mapping| mapping.back(len));
+        Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.check_unpublished(len)?;
+        // First, so that no writer touches a byte that is gone.
+        let cut = usize::try_from(len).unwrap_or(usize::MAX);
+        self.mappings().iter().for_each(|mapping| mapping.cut(cut));
         self.file.set_len(len)
     }
 
@@ -240,7 +250,7 @@ impl File for DiskFile {
     }
 
     fn sync_range(&self, range: Range<u64>) -> io::Result<()> {
-        let mappings: Vec<_> = self.mappings.lock().iter().filter_map(Weak::upgrade).collect();
+        let mappings = self.mappings();
         let (Ok(start), Ok(end)) = (usize::try_from(range.start), usize::try_from(range.end)) else {
             return self.sync();
         };
@@ -250,15 +260,15 @@ impl File for DiskFile {
 
     fn map(&self, len: usize) -> io::Result<Arc<Mapping>> {
         self.check_len(len)?;
-        let mapping = Mapping::of_file(&self.file, len, len, Access::Read)?;
+        let mapping = Mapping::of_file(&self.file, len, len, len, Access::Read)?;
         self.remember(&mapping);
         Ok(mapping)
     }
 
     fn map_append(&self, len: usize, start: usize, access: Access) -> io::Result<MapWriter> {
-        self.check_len(len)?;
         self.check_unpublished(start as u64)?;
-        let writer = MapWriter::of_file(&self.file, len, start, access)?;
+        let backed = usize::try_from(self.len()?).unwrap_or(usize::MAX);
+        let writer = MapWriter::of_file(&self.file, len, backed, start, access)?;
         self.remember(writer.mapping());
         Ok(writer)
     }
@@ -435,9 +445,27 @@ mod tests {
         let scratch = Scratch::new();
         let file = scratch.file();
         assert_eq!(file.map(0).unwrap().bytes(), b"");
-        for error in [file.map(1).unwrap_err(), file.map_append(1, 0, Access::Write).unwrap_err()] {
-            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-        }
+        assert_eq!(file.map(1).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(file.map_append(10, 1, Access::Read).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_writer_gets_as_far_as_there_is_space() {
+        let scratch = Scratch::new();
+        let file = scratch.file();
+        file.allocate(5_000).unwrap();
+        let mut writer = file.map_append(1 << 20, 0, Access::Write).unwrap();
+        assert!(writer.spare(5_001).is_none());
+        writer.spare(5_000).unwrap().fill(b'a');
+        assert!(!writer.publish(5_001) && writer.publish(5_000));
+        assert!(writer.spare(1).is_none());
+        file.allocate(20_000).unwrap();
+        writer.spare(15_000).unwrap().fill(b'b');
+        assert!(writer.publish(15_000));
+        writer.mapping().populate(0..1 << 20).unwrap();
+        file.set_len(20_000).unwrap();
+        assert!(writer.spare(1).is_none());
+        assert_eq!(fs::read(scratch.path("file")).unwrap(), writer.mapping().bytes());
     }
 
     #[test]

@@ -123,7 +123,9 @@ impl fmt::Display for Operation {
         }
         match self.kind {
             OperationKind::Sync if self.len == 0 => {}
-            OperationKind::Write | OperationKind::MapAppend | OperationKind::Sync => write!(f, " {}+{}", self.offset, self.len)?,
+            OperationKind::Write | OperationKind::MapAppend | OperationKind::Sync => {
+                write!(f, " {}+{}", self.offset, self.len)?
+            }
             OperationKind::Allocate | OperationKind::SetLen | OperationKind::Map => {
                 write!(f, " {}", self.len)?;
             }

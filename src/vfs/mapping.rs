@@ -40,6 +40,8 @@ pub struct Mapping {
     base: NonNull<u8>,
     len: usize,
     published: AtomicUsize,
+    /// How many bytes have space behind them: to touch one beyond would be a signal, not an error.
+    backed: AtomicUsize,
     access: Access,
     /// Keeps the memory at `base` alive.
     memory: Memory,
@@ -58,14 +60,15 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// The first `len` bytes of a file, `published` of them published. The file must be that long.
+    /// The first `len` bytes of a file that has `backed` of them, `published` of them published.
     pub(super) fn of_file(
         file: &File,
         len: usize,
+        backed: usize,
         published: usize,
         access: Access,
     ) -> io::Result<Arc<Self>> {
-        check_start(published, len)?;
+        check_start(published, len.min(backed))?;
         if len == 0 {
             return Ok(Arc::new(Self::empty(access)));
         }
@@ -76,19 +79,25 @@ impl Mapping {
             Access::Write => options.map_raw(file)?,
         };
         let base = non_null(map.as_mut_ptr())?;
-        let published = AtomicUsize::new(published);
-        Ok(Arc::new(Self { base, len, published, access, memory: Memory::File(map) }))
+        let (published, backed) = (AtomicUsize::new(published), AtomicUsize::new(backed.min(len)));
+        Ok(Arc::new(Self { base, len, published, backed, access, memory: Memory::File(map) }))
     }
 
     fn empty(access: Access) -> Self {
-        let published = AtomicUsize::new(0);
-        Self { base: NonNull::dangling(), len: 0, published, access, memory: Memory::Empty }
+        let (published, backed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { base: NonNull::dangling(), len: 0, published, backed, access, memory: Memory::Empty }
     }
 
-    fn of_region(region: &Arc<Region>, len: usize, published: usize, access: Access) -> Arc<Self> {
-        let published = AtomicUsize::new(published);
+    fn of_region(
+        region: &Arc<Region>,
+        len: usize,
+        backed: usize,
+        published: usize,
+        access: Access,
+    ) -> Arc<Self> {
+        let (published, backed) = (AtomicUsize::new(published), AtomicUsize::new(backed.min(len)));
         let memory = Memory::Region(Arc::clone(region));
-        Arc::new(Self { base: region.memory.base(), len, published, access, memory })
+        Arc::new(Self { base: region.memory.base(), len, published, backed, access, memory })
     }
 
     /// Length in bytes, published or not.
@@ -106,6 +115,22 @@ impl Mapping {
     #[inline]
     pub fn published(&self) -> usize {
         self.published.load(Ordering::Acquire)
+    }
+
+    /// How many bytes have space behind them, and so can be stored to.
+    #[inline]
+    pub fn backed(&self) -> usize {
+        self.backed.load(Ordering::Acquire)
+    }
+
+    /// Its file got space up to this length.
+    pub(super) fn back(&self, len: usize) {
+        self.backed.fetch_max(len.min(self.len), Ordering::Release);
+    }
+
+    /// Its file was cut to this length.
+    pub(super) fn cut(&self, len: usize) {
+        self.backed.fetch_min(len, Ordering::Release);
     }
 
     /// The published bytes.
@@ -138,7 +163,7 @@ impl Mapping {
     /// is nothing to do, or no way to do it.
     pub fn populate(&self, range: Range<usize>) -> io::Result<()> {
         let start = range.start / ALIGNMENT * ALIGNMENT;
-        let end = range.end.min(self.len);
+        let end = range.end.min(self.backed());
         if self.access == Access::Read || start >= end {
             return Ok(());
         }
@@ -148,7 +173,7 @@ impl Mapping {
     #[cfg(all(target_os = "linux", not(miri)))]
     fn populate_pages(&self, start: usize, len: usize) -> io::Result<()> {
         use rustix::mm::{Advice, madvise};
-        // SAFETY: `start..start + len` lies within the mapping and starts on a page, for the mapping does.
+        // SAFETY: `start..start + len` lies within the mapping and its file, and starts on a page, for the mapping does.
         // Populating faults pages in as a store would, but stores nothing, so no byte changes.
         let done = unsafe {
             let first = self.base.as_ptr().add(start);
@@ -188,8 +213,14 @@ pub struct MapWriter {
 
 impl MapWriter {
     /// A writer over a file. The caller makes sure that a file has one writer.
-    pub(super) fn of_file(file: &File, len: usize, start: usize, access: Access) -> io::Result<Self> {
-        Ok(Self::new(Mapping::of_file(file, len, start, access)?))
+    pub(super) fn of_file(
+        file: &File,
+        len: usize,
+        backed: usize,
+        start: usize,
+        access: Access,
+    ) -> io::Result<Self> {
+        Ok(Self::new(Mapping::of_file(file, len, backed, start, access)?))
     }
 
     /// The caller has just made the mapping, and makes no second writer.
@@ -211,24 +242,31 @@ impl MapWriter {
     }
 
     /// The `len` bytes after the published ones, to be stored to and then published. `None` if there are
-    /// not so many, or if this mapping is for reading only.
+    /// not so many, or no space for them yet, or if this mapping is for reading only.
     #[inline]
     pub fn spare(&mut self, len: usize) -> Option<&mut [u8]> {
-        if self.mapping.access == Access::Read || len > self.mapping.len - self.published {
+        if self.mapping.access == Access::Read || !self.has_space(len) {
             return None;
         }
         self.given = self.given.max(self.published + len);
-        // SAFETY: the bytes from `published` to `published + len` lie within the mapping, and nobody but
+        // SAFETY: the bytes from `published` to `published + len` lie within the mapping, with space behind
+        // them, and nobody but
         // this writer touches bytes that are not published: it cannot be cloned, is borrowed mutably as
         // long as the slice lives, and so cannot publish them meanwhile.
         Some(unsafe { slice::from_raw_parts_mut(self.mapping.base.as_ptr().add(self.published), len) })
     }
 
-    /// Lets readers see `len` more bytes. False, and nothing done, if there are not so many.
+    #[inline]
+    fn has_space(&self, len: usize) -> bool {
+        self.mapping.backed().checked_sub(self.published).is_some_and(|space| len <= space)
+    }
+
+    /// Lets readers see `len` more bytes. False, and nothing done, if there are not so many, or if they have
+    /// no space.
     #[inline]
     #[must_use]
     pub fn publish(&mut self, len: usize) -> bool {
-        if len > self.mapping.len - self.published {
+        if !self.has_space(len) {
             return false;
         }
         let end = self.published + len;
@@ -379,20 +417,35 @@ impl Region {
         }
         // A `Read` writer publishes only under the gate, and its own mark may stay behind.
         gate.frozen = frozen.max(len);
-        Some(Mapping::of_region(self, len, len, Access::Read))
+        Some(Mapping::of_region(self, len, len, len, Access::Read))
     }
 
-    /// The writer of the first `len` bytes, `start` of them published. `None` if the region has a writer,
-    /// or more than `start` published bytes.
-    pub(super) fn append(self: &Arc<Self>, len: usize, start: usize, access: Access) -> Option<MapWriter> {
+    /// The writer of the first `len` bytes, `backed` of which may be stored to and `start` are published.
+    /// `None` if the region has a writer, or more than `start` published bytes.
+    pub(super) fn append(
+        self: &Arc<Self>,
+        len: usize,
+        backed: usize,
+        start: usize,
+        access: Access,
+    ) -> Option<MapWriter> {
         let mut gate = self.gate.lock();
         if !self.holds(0, len) || start > len || gate.writer.is_some() || gate.frozen > start {
             return None;
         }
         gate.frozen = start;
-        let mapping = Mapping::of_region(self, len, start, access);
+        let mapping = Mapping::of_region(self, len, backed, start, access);
         gate.writer = Some(Writer { mapping: Arc::downgrade(&mapping), access });
         Some(MapWriter::new(mapping))
+    }
+
+    /// Lets the writer, if there is one, store to this many bytes of the file, which got longer or shorter.
+    pub(super) fn back(&self, len: usize) {
+        let gate = self.gate.lock();
+        if let Some(mapping) = gate.writer.as_ref().and_then(|writer| writer.mapping.upgrade()) {
+            mapping.cut(len);
+            mapping.back(len);
+        }
     }
 
     /// Publishes what was written past the mapping: under the gate, so that nobody writes it meanwhile.
@@ -500,7 +553,7 @@ mod tests {
 
     fn writer(len: usize, access: Access) -> (Arc<Region>, MapWriter) {
         let region = Region::new(len).unwrap();
-        let writer = region.append(len, 0, access).unwrap();
+        let writer = region.append(len, len, 0, access).unwrap();
         (region, writer)
     }
 
@@ -567,7 +620,7 @@ mod tests {
         writer.spare(2).unwrap().copy_from_slice(b"cd");
         assert!(!region.write(b"x", 5));
         assert!(!region.clear(5..6));
-        assert!(region.append(10, 2, Access::Write).is_none());
+        assert!(region.append(10, 10, 2, Access::Write).is_none());
         assert!(region.map(3).is_none());
         assert_eq!(region.map(2).unwrap().bytes(), b"ab");
         let mut seen = [9; 4];
@@ -577,8 +630,8 @@ mod tests {
         assert!(region.read(&mut seen, 0));
         assert_eq!(&seen, b"abcd");
         assert_eq!((region.frozen(), region.touched()), (2, 4));
-        assert!(region.append(10, 1, Access::Write).is_none());
-        assert!(region.append(10, 2, Access::Write).is_some());
+        assert!(region.append(10, 10, 1, Access::Write).is_none());
+        assert!(region.append(10, 10, 2, Access::Write).is_some());
     }
 
     #[test]
@@ -648,7 +701,7 @@ mod tests {
     #[cfg_attr(miri, ignore = "no files to map there")]
     fn a_start_beyond_the_end_is_refused() {
         let file = File::open(file!()).or_else(|_| File::open("/dev/null")).unwrap();
-        let error = Mapping::of_file(&file, 3, 4, Access::Read).unwrap_err();
+        let error = Mapping::of_file(&file, 3, 3, 4, Access::Read).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
 }

@@ -472,8 +472,15 @@ impl Content {
             self.relocate(self.room())?;
         }
         self.changed(self.len);
-        self.len = len;
+        self.set_end(len);
         Ok(())
+    }
+
+    fn set_end(&mut self, len: usize) {
+        self.len = len;
+        if let Some(region) = &self.region {
+            region.back(len);
+        }
     }
 
     fn set_len(&mut self, len: usize) -> io::Result<()> {
@@ -481,7 +488,7 @@ impl Content {
             return self.extend(len);
         }
         self.changed(len);
-        self.len = len;
+        self.set_end(len);
         if len == 0 {
             self.region = None;
         }
@@ -568,13 +575,14 @@ impl Content {
     }
 
     fn map_append(&mut self, len: usize, start: usize, access: Access) -> io::Result<MapWriter> {
-        self.check_len(len)?;
+        self.check_len(start)?;
         self.changed(start);
-        if let Some(writer) = self.region(len)?.append(len, start, access) {
+        let backed = self.len;
+        if let Some(writer) = self.region(len)?.append(len, backed, start, access) {
             return Ok(writer);
         }
         let moved = self.relocate(self.room())?;
-        moved.append(len, start, access).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+        moved.append(len, backed, start, access).ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 }
 
@@ -850,8 +858,24 @@ mod tests {
         new.spare(1).unwrap().copy_from_slice(b"n");
         assert!(new.publish(1));
         assert_eq!(read(&file)[..2], *b"n\0");
-        assert!(file.map_append(101, 0, Access::Write).is_err());
         assert!(file.map_append(10, 11, Access::Write).is_err());
+    }
+
+    #[test]
+    fn a_writer_gets_as_far_as_there_is_space() {
+        let vfs = MemVfs::new();
+        let file = file(&vfs, "log");
+        file.allocate(10).unwrap();
+        let mut writer = file.map_append(1000, 0, Access::Write).unwrap();
+        assert!(writer.spare(11).is_none());
+        writer.spare(10).unwrap().fill(b'a');
+        assert!(!writer.publish(11) && writer.publish(10));
+        file.allocate(20).unwrap();
+        writer.spare(10).unwrap().fill(b'b');
+        assert!(writer.publish(10));
+        file.set_len(20).unwrap();
+        assert!(writer.spare(1).is_none());
+        assert_eq!(read(&file), writer.mapping().bytes());
     }
 
     #[test]

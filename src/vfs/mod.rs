@@ -104,6 +104,7 @@ pub trait File: Send + Sync + Debug {
 
     /// Maps the first `len` bytes with only the first `start` of them published: the writer appends the
     /// rest, through the mapping (`Access::Write`) or by `write_all_at` (`Access::Read`), then publishes.
-    /// The file must be that long, and space for it allocated.
+    /// The file may be shorter: the writer gets as far as there is space, and further once more is
+    /// [allocated](File::allocate) through this same handle.
     fn map_append(&self, len: usize, start: usize, access: Access) -> io::Result<MapWriter>;
 }
