@@ -24,6 +24,9 @@ mod codec;
 mod cursor;
 mod entry;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod key;
 mod log;
 mod maintain;
