@@ -125,7 +125,8 @@ impl Shared {
         edit.segments = output.records.clone();
         edit.dropped_segments = inputs.iter().map(|segment| segment.number()).collect();
         edit.next_segment = Some(self.next_segment.load(Ordering::Relaxed));
-        edit.dropped_logs = dead_logs(&version, manifest.state().logs.values(), &edit);
+        let flushed = edit.flushed.unwrap_or(manifest.state().flushed).log;
+        edit.dropped_logs = dead_logs(&version, manifest.state().logs.values(), &edit, flushed);
         edit.logs.retain(|log| !edit.dropped_logs.contains(&log.number));
         manifest.commit(&edit)?;
         self.change_view(|view| {
@@ -193,10 +194,18 @@ fn inline(folded: Option<&BTreeMap<u64, LogFile>>, entry: &Entry<'_>) -> Result<
     log.map(|log| Ok::<_, Error>(log.payload(&pointer, entry.payload_len())?.to_vec())).transpose()
 }
 
-/// Complete logs that no segment refers to.
-fn dead_logs<'a>(version: &Version, logs: impl Iterator<Item = &'a LogRecord>, edit: &Edit) -> Vec<u64> {
+/// Complete logs that no segment refers to. Recovery completes logs before they are flushed: to those the
+/// memtables refer still.
+fn dead_logs<'a>(
+    version: &Version,
+    logs: impl Iterator<Item = &'a LogRecord>,
+    edit: &Edit,
+    flushed: u64,
+) -> Vec<u64> {
     let live = version.live_bytes();
-    let ended = |log: &&LogRecord| log.end.is_some() || edit.logs.iter().any(|end| end.number == log.number);
+    let ended = |log: &&LogRecord| {
+        log.number < flushed && (log.end.is_some() || edit.logs.iter().any(|end| end.number == log.number))
+    };
     let dead = logs.filter(ended).filter(|log| !live.contains_key(&log.number));
     dead.map(|log| log.number).collect()
 }
