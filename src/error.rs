@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The result of every fallible call of this crate.
@@ -73,6 +74,17 @@ impl Error {
         };
         let message = format!("{doing}: {source}{advice}").into();
         Self { kind, message, source: Some(Arc::new(source)) }
+    }
+
+    /// Why a file that the store cannot do without could not be opened: that it is missing is damage.
+    pub(crate) fn opening(path: &Path, source: io::Error) -> Self {
+        let path = path.display();
+        match source.kind() {
+            io::ErrorKind::NotFound => {
+                Self::corruption(format!("{path} is missing; restore it from a backup"))
+            }
+            _ => Self::io(format!("cannot open {path}"), source),
+        }
     }
 
     /// What the caller can do about it.

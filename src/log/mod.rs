@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use crate::entry::Pointer;
 use crate::error::{Error, Result};
-use crate::vfs::{File, Mapping};
+use crate::log::header::{HEADER_LEN, Header};
+use crate::vfs::{File, Mapping, Vfs};
 
 /// A place in the sequence of logs. Everything written before it is a prefix of all that was written.
 ///
@@ -64,6 +65,19 @@ impl LogFile {
         }
     }
 
+    /// The same log with no more than its first `end` bytes mapped.
+    pub(crate) fn up_to(&self, end: u64) -> Result<Self> {
+        let len = usize::try_from(end).unwrap_or(usize::MAX);
+        if self.mapping.len() == len {
+            return Ok(self.clone());
+        }
+        let mapping = self
+            .file
+            .map(len)
+            .map_err(|error| Error::io(format!("cannot map {}", name(self.id.number)), error))?;
+        Ok(Self { mapping, ..self.clone() })
+    }
+
     fn damaged(&self, pointer: &Pointer, why: &str) -> Error {
         Error::corruption(format!(
             "{}: the value at offset {} is damaged ({why}); restore it from a backup",
@@ -81,4 +95,20 @@ pub(crate) fn name(number: u64) -> String {
 /// A log's path in this store.
 pub(crate) fn path(dir: &Path, number: u64) -> PathBuf {
     dir.join(name(number))
+}
+
+/// The number in a log's file name, if it is one.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    name.strip_suffix(".log")?.parse().ok()
+}
+
+/// Whether a file is a log of this number that a writer has moved to: one with a header.
+pub(crate) fn is_used(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<bool> {
+    let mut bytes = [0; HEADER_LEN];
+    let read = vfs.open(path).and_then(|file| match file.len()? {
+        len if len < HEADER_LEN as u64 => Ok(()),
+        _ => file.read_exact_at(&mut bytes, 0),
+    });
+    read.map_err(|error| Error::io(format!("cannot read {}", path.display()), error))?;
+    Ok(Header::decode(&bytes).is_ok_and(|header| header.id.number == number))
 }

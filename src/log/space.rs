@@ -21,8 +21,8 @@ const STEP: usize = 1 << 20;
 /// A log whose first pages the writer may as well fault in itself.
 const SMALL: usize = 256 << 10;
 
-/// Records a new log in the manifest, durably, before anything is written to it.
-pub(crate) type Register = Box<dyn Fn(LogId) -> Result<()> + Send + Sync>;
+/// Records a new log of this length in the manifest, durably, before anything is written to it.
+pub(crate) type Register = Box<dyn Fn(LogId, u64) -> Result<()> + Send + Sync>;
 
 #[derive(Debug)]
 enum Job {
@@ -61,7 +61,7 @@ impl Maker {
         durable.map_err(|error| Error::io(format!("cannot sync new log {number}"), error))?;
         // Should this fail, the manifest on disk may name the log all the same: its file stays, and a
         // second attempt takes it over.
-        (self.register)(id)?;
+        (self.register)(id, capacity as u64)?;
         Ok(appender)
     }
 }

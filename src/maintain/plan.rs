@@ -38,7 +38,7 @@ impl Plan {
 
 /// The most urgent thing to do, if there is any.
 pub(crate) fn plan(version: &Version, sizes: &Sizes) -> Option<Plan> {
-    level0(version, sizes).or_else(|| too_large(version, sizes)).or_else(|| small_run(version))
+    level0(version, sizes).or_else(|| too_large(version, sizes)).or_else(|| small_run(version, sizes))
 }
 
 /// The deepest level at which a new segment of these keys overlaps nothing on its way down.
@@ -105,11 +105,16 @@ fn too_large(version: &Version, sizes: &Sizes) -> Option<Plan> {
     None
 }
 
-fn small_run(version: &Version) -> Option<Plan> {
+fn small_run(version: &Version, sizes: &Sizes) -> Option<Plan> {
+    // What comes out must be fewer segments by far, or the same run would be found again for ever.
+    let shrinks = |run: &[Arc<Segment>]| {
+        let bytes: u64 = run.iter().map(|segment| segment.len()).sum();
+        bytes / sizes.segment.max(1) as u64 <= run.len() as u64 / 2
+    };
     for class in CLASSES {
         for (level, segments) in version.levels.iter().enumerate().skip(1) {
-            let runs = segments.split(|segment| segment.len() > class);
-            if let Some(run) = runs.into_iter().find(|run| run.len() >= RUN) {
+            let mut runs = segments.split(|segment| segment.len() > class);
+            if let Some(run) = runs.find(|run| run.len() >= RUN && shrinks(run)) {
                 return merge_into(version, run.to_vec(), level).map(|plan| only(plan, run));
             }
         }

@@ -9,6 +9,8 @@ use crate::log::{LogId, Position};
 pub(crate) struct LogRecord {
     pub(crate) number: u64,
     pub(crate) salt: u64,
+    /// The length its file was made with: as long as it has no end, a shorter one has lost something.
+    pub(crate) reserved: u64,
     /// Where it ends, once it is complete and durable.
     pub(crate) end: Option<u64>,
 }

@@ -36,7 +36,7 @@ pub(crate) struct Found {
 impl Segment {
     /// Maps the file, and checks all but the blocks, which are checked whenever they are read.
     pub(crate) fn open(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<Arc<Self>> {
-        let failed = |error| Error::io(format!("cannot open {}", path.display()), error);
+        let failed = |error| Error::opening(path, error);
         let file = vfs.open(path).map_err(failed)?;
         let len = usize::try_from(file.len().map_err(failed)?)
             .map_err(|_| Error::invalid(format!("{} is too long for this machine", path.display())))?;

@@ -3,6 +3,7 @@
 mod background;
 mod durability;
 mod recover;
+mod replayed;
 mod scan;
 mod shape;
 mod shared;

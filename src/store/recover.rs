@@ -1,21 +1,20 @@
 //! Opening a store: read the manifest, open what it names, replay what is behind the last flush.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::{LogFile, Position, Register, Replay, Space, Stop, replay};
-use crate::manifest::{CURRENT, Edit, LogRecord, Manifest, SegmentRecord, State, Version};
+use crate::log::{Register, Space};
+use crate::manifest::{CURRENT, Edit, LogRecord, Manifest, SegmentRecord, Version};
 use crate::options::{Options, SyncPolicy};
 use crate::segment::Segment;
+use crate::store::replayed::Replayed;
 use crate::store::shared::Parts;
-use crate::store::stats::Recovery;
-use crate::store::view::{Frozen, View};
-use crate::store::write::{Tables, Writer};
+use crate::store::view::View;
+use crate::store::write::Writer;
 use crate::vfs::{Access, Vfs};
 
 /// Opens the store in `dir`, or makes one there.
@@ -46,8 +45,9 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Pa
         logs: replayed.logs,
     };
     let writer = Writer::new(space, replayed.tables, replayed.end, next_log);
-    let (durable, recovery) = (replayed.end, replayed.recovery);
-    Ok(Parts { vfs, dir: dir.into(), options, writer, manifest, view, durable, next_segment, recovery, lock })
+    let Replayed { end: durable, recovery, leftovers, .. } = replayed;
+    let dir = dir.into();
+    Ok(Parts { vfs, dir, options, writer, manifest, view, durable, next_segment, recovery, leftovers, lock })
 }
 
 fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn crate::vfs::LockGuard>> {
@@ -63,24 +63,32 @@ fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn crate::vfs::LockGuard>> {
 }
 
 /// Removes files that no manifest names: what a crash left half made, or not yet removed.
+///
+/// Nothing is removed that could be somebody's data. A log is in the manifest, durably, before its header
+/// is written, so one with a header and a number that was never given out tells that the manifest has
+/// lost its end; and so does a segment where there is no manifest at all.
 fn sweep(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<()> {
     let names = vfs.list(dir).map_err(|error| Error::io(format!("cannot list {}", dir.display()), error))?;
     let state = manifest.state();
-    let stranded = names.iter().find(|name| name.ends_with(".seg"));
-    if let Some(name) = stranded.filter(|_| manifest.number() == 0) {
-        let current = dir.join(CURRENT);
-        return Err(Error::corruption(format!(
-            "{} is missing, but there is {name}; restore it from a backup",
-            current.display()
-        )));
-    }
     let known: BTreeSet<String> = (state.logs.keys().map(|number| crate::log::name(*number)))
         .chain(state.segments.keys().map(|number| crate::segment::name(*number)))
         .chain([crate::manifest::name(manifest.number())])
         .collect();
     let ours =
         |name: &&String| name.ends_with(".log") || name.ends_with(".seg") || name.starts_with("MANIFEST-");
-    for name in names.iter().filter(ours).filter(|name| !known.contains(*name)) {
+    let unknown: Vec<_> = names.iter().filter(ours).filter(|name| !known.contains(*name)).collect();
+    for name in &unknown {
+        let path = dir.join(name);
+        let log = crate::log::number(name).filter(|number| *number >= state.next_log);
+        let used = log.map_or(Ok(false), |number| crate::log::is_used(vfs, &path, number))?;
+        if used || (manifest.number() == 0 && name.ends_with(".seg")) {
+            let (path, manifest) = (path.display(), manifest.describe());
+            return Err(Error::corruption(format!(
+                "{path} is there, but {manifest} does not know it; restore the store from a backup"
+            )));
+        }
+    }
+    for name in unknown {
         // A file that cannot be removed now only takes space.
         let _ = vfs.remove(&dir.join(name));
     }
@@ -107,157 +115,11 @@ fn space(vfs: &Arc<dyn Vfs>, dir: &Path, options: &Options, manifest: &Arc<Mutex
         SyncPolicy::InMemory | SyncPolicy::SyncOnBoundary | SyncPolicy::Periodic => Access::Write,
     };
     let manifest = manifest.clone();
-    let register: Register = Box::new(move |id| {
-        let record = LogRecord { number: id.number, salt: id.salt, end: None };
+    let register: Register = Box::new(move |id, reserved| {
+        let record = LogRecord { number: id.number, salt: id.salt, reserved, end: None };
         let edit = Edit { logs: vec![record], next_log: Some(id.number + 1), ..Edit::default() };
         manifest.lock().commit(&edit)
     });
     let sizes = (options.sizes.first_log, options.sizes.full_log);
     Space::new(vfs.clone(), dir.into(), access, sizes, register)
-}
-
-/// What the logs gave back.
-struct Replayed {
-    tables: Tables,
-    frozen: Vec<Frozen>,
-    logs: Vec<LogFile>,
-    end: Position,
-    /// Ends of the logs that were open, and the logs behind a hole.
-    edit: Edit,
-    recovery: Recovery,
-    /// Logs that hold replayed frames.
-    dirty: Vec<LogFile>,
-}
-
-impl Replayed {
-    fn read(vfs: &dyn Vfs, dir: &Path, options: &Options, state: &State) -> Result<Self> {
-        let (flushed, sizes) = (state.flushed, &options.sizes);
-        let mut replayed = Self {
-            tables: Tables::new(sizes.memtable, sizes.inline_limit, flushed.seq, flushed.time),
-            frozen: Vec::new(),
-            logs: Vec::new(),
-            end: flushed.position(),
-            edit: Edit::default(),
-            recovery: Recovery::default(),
-            dirty: Vec::new(),
-        };
-        let mut durable = Position::default();
-        let mut stopped = false;
-        for record in state.logs.values() {
-            let log = open_log(vfs, dir, record)?;
-            if record.number < flushed.log {
-                replayed.logs.push(log);
-                continue;
-            }
-            let told = replayed.log(log, record, options, &mut stopped)?;
-            durable = durable.max(told);
-        }
-        if durable > replayed.end {
-            return Err(Error::corruption(format!(
-                "{} is damaged at offset {}: what was durable there is no longer readable; restore it from a backup",
-                crate::log::name(replayed.end.log),
-                replayed.end.offset
-            )));
-        }
-        replayed.sync()?;
-        Ok(replayed)
-    }
-
-    /// Replays one log, unless a hole came before it; what it says was durable.
-    fn log(
-        &mut self,
-        log: LogFile,
-        record: &LogRecord,
-        options: &Options,
-        stopped: &mut bool,
-    ) -> Result<Position> {
-        let from = if record.number == self.end.log { self.end.offset } else { 0 };
-        let before = self.end;
-        let (mut frames, mut entries) = (0, 0);
-        let skip = *stopped;
-        let found = replay(&log, from, record.end, |previous_end, base_time, frame| {
-            // The log before ended elsewhere than this one remembers: its tail is lost.
-            let hole = skip || (before.log < record.number && previous_end != before.offset);
-            if hole {
-                *stopped = true;
-                self.recovery.dropped_frames += 1;
-                return Ok(());
-            }
-            (frames, entries) = (frames + 1, entries + frame.count);
-            self.tables.apply(&log, base_time, frame)
-        })?;
-        self.note(log, record, &found, (frames, entries), from, options, stopped)?;
-        Ok(found.durable)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one step of `log`, split for reading")]
-    fn note(
-        &mut self,
-        log: LogFile,
-        record: &LogRecord,
-        found: &Replay,
-        (frames, entries): (u64, u64),
-        from: u64,
-        options: &Options,
-        stopped: &mut bool,
-    ) -> Result<()> {
-        if let Stop::Hole { frames, bytes } = found.stop {
-            self.recovery.dropped_frames += frames;
-            self.recovery.dropped_bytes += bytes;
-        }
-        if *stopped || found.end == 0 {
-            // Behind a hole, or never used: no part of the store.
-            if *stopped {
-                self.recovery.dropped_bytes += found.end;
-            }
-            *stopped |= found.stop != Stop::End;
-            self.edit.dropped_logs.push(record.number);
-            return Ok(());
-        }
-        *stopped = found.stop != Stop::End;
-        self.recovery.frames += frames;
-        self.recovery.entries += entries;
-        self.recovery.bytes += found.end.saturating_sub(from);
-        self.end = Position { log: record.number, offset: found.end };
-        self.edit.logs.push(LogRecord { end: Some(found.end), ..*record });
-        if frames > 0 {
-            self.dirty.push(log.clone());
-        }
-        self.logs.push(log);
-        if self.tables.table.table().bytes() >= options.sizes.memtable {
-            let frozen = self.tables.freeze(options.sizes.memtable, self.end);
-            self.frozen.push(frozen);
-        }
-        Ok(())
-    }
-
-    /// An open is a boundary. Only now may the manifest say that these logs end where they do.
-    fn sync(&self) -> Result<()> {
-        self.dirty.iter().try_for_each(|log| {
-            let failed = |error| Error::io(format!("cannot sync {}", crate::log::name(log.id.number)), error);
-            log.file.sync().map_err(failed)
-        })
-    }
-}
-
-fn open_log(vfs: &dyn Vfs, dir: &Path, record: &LogRecord) -> Result<LogFile> {
-    let path = crate::log::path(dir, record.number);
-    let open = || {
-        let file = vfs.open(&path)?;
-        let len = record.end.map_or_else(|| file.len(), Ok)?.min(file.len()?);
-        let mapping = file.map(usize::try_from(len).map_err(io::Error::other)?)?;
-        Ok(LogFile { id: record.id(), file, mapping })
-    };
-    let log = open().map_err(|error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => {
-            Error::corruption(format!("{} is missing; restore it from a backup", path.display()))
-        }
-        _ => Error::io(format!("cannot open {}", path.display()), error),
-    })?;
-    let short = record.end.is_some_and(|end| (log.mapping.published() as u64) < end);
-    if short {
-        let path = path.display();
-        return Err(Error::corruption(format!("{path} is too short; restore it from a backup")));
-    }
-    Ok(log)
 }

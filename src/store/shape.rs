@@ -96,16 +96,13 @@ impl Shared {
         }
     }
 
-    /// The logs that are complete and durable now, with their ends; their unused space goes back.
+    /// The logs that are complete and durable now, with their ends.
     fn ends(&self, view: &View, flushed: Position) -> Vec<LogRecord> {
         let manifest = self.manifest.lock();
         let open = manifest.state().logs.values().filter(|log| log.end.is_none() && log.number < flushed.log);
         let ended = open.filter_map(|record| {
             let log = view.logs.iter().find(|log| log.id.number == record.number)?;
-            let end = log.mapping.published() as u64;
-            // Space only: the log is as good without it.
-            let _ = log.file.set_len(end);
-            Some(LogRecord { end: Some(end), ..*record })
+            Some(LogRecord { end: Some(log.mapping.published() as u64), ..*record })
         });
         ended.collect()
     }
@@ -114,7 +111,8 @@ impl Shared {
     /// any more, no part of it; first in the manifest, then for readers, then on disk.
     fn install(&self, mut edit: Edit, output: Output, inputs: &[Arc<Segment>]) -> Result<()> {
         let mut manifest = self.manifest.lock();
-        let old = self.view().version.clone();
+        let view = self.view();
+        let old = &view.version;
         let gone =
             |number: u64| inputs.iter().chain(&output.segments).any(|segment| segment.number() == number);
         let kept = old.segments().filter(|(_, segment)| !gone(segment.number()));
@@ -137,6 +135,7 @@ impl Shared {
             }
         });
         drop(manifest);
+        self.cut(&view, &edit.logs);
         let segments = inputs.iter().map(|segment| crate::segment::path(&self.dir, segment.number()));
         let logs = edit.dropped_logs.iter().map(|number| crate::log::path(&self.dir, *number));
         for path in segments.chain(logs) {
@@ -144,6 +143,20 @@ impl Shared {
             let _ = self.vfs.remove(&path);
         }
         Ok(())
+    }
+
+    /// Gives back the space behind the ends of logs, now that the manifest knows those ends, and what
+    /// recovery left over.
+    fn cut(&self, view: &View, ended: &[LogRecord]) {
+        let leftovers = std::mem::take(&mut *self.leftovers.lock());
+        let ended = ended.iter().filter_map(|record| view.log(record.number));
+        for log in ended.chain(&leftovers.uncut) {
+            // Space only: the log is as good with it.
+            let _ = log.file.set_len(log.mapping.published() as u64);
+        }
+        for number in leftovers.dropped {
+            let _ = self.vfs.remove(&crate::log::path(&self.dir, number));
+        }
     }
 
     /// The last flush: values of a short log move into the segment, so that the log can go.

@@ -12,6 +12,7 @@ use crate::manifest::Manifest;
 use crate::options::{Options, SyncPolicy};
 use crate::store::background::Background;
 use crate::store::durability::{Durability, Written};
+use crate::store::replayed::Leftovers;
 use crate::store::stats::Recovery;
 use crate::store::view::View;
 use crate::store::write::Writer;
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) next_segment: AtomicU64,
     pub(crate) closed: AtomicBool,
     pub(crate) recovery: Recovery,
+    pub(crate) leftovers: Mutex<Leftovers>,
     pub(crate) lock: Mutex<Option<Box<dyn LockGuard>>>,
 }
 
@@ -48,6 +50,7 @@ pub(crate) struct Parts {
     pub(crate) durable: Position,
     pub(crate) next_segment: u64,
     pub(crate) recovery: Recovery,
+    pub(crate) leftovers: Leftovers,
     pub(crate) lock: Box<dyn LockGuard>,
 }
 
@@ -67,6 +70,7 @@ impl Shared {
             next_segment: AtomicU64::new(parts.next_segment),
             closed: AtomicBool::new(false),
             recovery: parts.recovery,
+            leftovers: Mutex::new(parts.leftovers),
             lock: Mutex::new(Some(parts.lock)),
         }
     }

@@ -98,7 +98,7 @@ impl View {
         Ok(Home::Log(log.mapping.clone(), start..start + bytes.len()))
     }
 
-    fn log(&self, number: u64) -> Option<&LogFile> {
+    pub(crate) fn log(&self, number: u64) -> Option<&LogFile> {
         let newest = self.logs.last().filter(|log| log.id.number == number);
         newest.or_else(|| {
             let at = self.logs.binary_search_by_key(&number, |log| log.id.number).ok()?;
