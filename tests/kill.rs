@@ -14,7 +14,7 @@ use common::{Change, Held, Model, apply, batch, dump, tiny};
 use siltstone::{ErrorKind, Options, Sizes, Store, SyncPolicy};
 
 /// How often each policy's child is killed.
-const KILLS: usize = 60;
+const KILLS: usize = 32;
 
 const POLICIES: [SyncPolicy; 3] = [SyncPolicy::SyncOnBoundary, SyncPolicy::Periodic, SyncPolicy::Immediate];
 
@@ -121,7 +121,7 @@ fn moment(random: &mut u64) -> Moment {
         1 => Moment { line: "open", count: 1 },
         2 => Moment { line: "closing", count: 1 + number / 8 % 2 },
         3 => Moment { line: "done", count: 1 + number / 8 % 5 },
-        _ => Moment { line: "done", count: 1 + number / 8 % 700 },
+        _ => Moment { line: "done", count: 1 + number / 8 % 500 },
     }
 }
 
