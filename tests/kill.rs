@@ -10,11 +10,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::{Change, Held, Model, apply, batch, dump, tiny};
+use common::{Change, Held, Model, apply, batch, dump};
 use siltstone::{ErrorKind, Options, Sizes, Store, SyncPolicy};
 
 /// How often each policy's child is killed.
-const KILLS: usize = 32;
+const KILLS: usize = 60;
 
 const POLICIES: [SyncPolicy; 3] = [SyncPolicy::SyncOnBoundary, SyncPolicy::Periodic, SyncPolicy::Immediate];
 
@@ -22,7 +22,7 @@ const POLICIES: [SyncPolicy; 3] = [SyncPolicy::SyncOnBoundary, SyncPolicy::Perio
 const THREADS: usize = 3;
 
 /// A child closes its store, and opens it again, after so many writes of its first thread.
-const REOPEN: usize = 150;
+const REOPEN: usize = 100;
 
 /// One write of a thread: overwrites, deletes and batches, values of all sizes.
 fn write(thread: usize, index: usize) -> Vec<Change> {
@@ -41,10 +41,24 @@ fn write(thread: usize, index: usize) -> Vec<Change> {
     }
 }
 
-/// With tiny sizes there is a rotation, a flush or a merge every few writes; with the usual ones, hardly any.
+/// With small sizes there is a rotation, a flush or a merge every few writes; with the usual ones, hardly any.
 fn options(policy: SyncPolicy, small: bool) -> Options {
-    let sizes = if small { tiny() } else { Sizes::default() };
+    let sizes = if small { small_sizes() } else { Sizes::default() };
     Options::new().sync_policy(policy).sync_interval(std::time::Duration::from_millis(5)).sizes(sizes)
+}
+
+/// Small, but not so small that the test waits for syncs most of its time.
+fn small_sizes() -> Sizes {
+    Sizes {
+        inline_limit: 64,
+        first_log: 2 << 10,
+        full_log: 16 << 10,
+        memtable: 8 << 10,
+        segment: 4 << 10,
+        level0_segments: 2,
+        level1: 8 << 10,
+        fold_limit: 4 << 10,
+    }
 }
 
 fn tell(line: &str) {
@@ -89,7 +103,7 @@ fn work(store: &Store, thread: usize, next: &mut usize) {
         store.write(batch(&write(thread, *next))).unwrap();
         *next += 1;
         tell(&format!("done {thread}"));
-        if *next % 50 == 0 {
+        if (*next).is_multiple_of(40) {
             store.flush().unwrap();
         }
     }
@@ -121,7 +135,7 @@ fn moment(random: &mut u64) -> Moment {
         1 => Moment { line: "open", count: 1 },
         2 => Moment { line: "closing", count: 1 + number / 8 % 2 },
         3 => Moment { line: "done", count: 1 + number / 8 % 5 },
-        _ => Moment { line: "done", count: 1 + number / 8 % 500 },
+        _ => Moment { line: "done", count: 1 + number / 8 % 300 },
     }
 }
 
