@@ -52,19 +52,26 @@ pub(crate) fn replay(
     let mut replay =
         Replay { end: from.max(HEADER_LEN as u64), frames: 0, stop: Stop::End, durable: header.durable };
     while let Some((frame, end)) = frame_at(log.id, bytes, replay.end) {
-        note_durable(&mut replay.durable, log.id, &frame);
+        replay.note_durable(log.id, frame.durable);
         apply(header.previous_end, header.base_time, &frame)?;
         replay.frames += 1;
         replay.end = end;
     }
     let (stop, durable) = behind(log.id, bytes, replay.end);
     replay.stop = stop;
-    replay.durable = replay.durable.max(Position { log: log.id.number, offset: durable });
+    replay.note_durable(log.id, durable);
     let lost = sealed.is_some_and(|sealed| replay.end < sealed);
-    if lost || durable > replay.end {
+    if lost || durable > Some(replay.end) {
         return Err(damaged(log.id, replay.end, "what was durable there is no longer readable"));
     }
     Ok(replay)
+}
+
+impl Replay {
+    fn note_durable(&mut self, id: LogId, offset: Option<u64>) {
+        let told = offset.map(|offset| Position { log: id.number, offset });
+        self.durable = self.durable.max(told.unwrap_or_default());
+    }
 }
 
 fn nothing(stop: Stop) -> Replay {
@@ -89,11 +96,6 @@ fn frame_at(id: LogId, bytes: &[u8], offset: u64) -> Option<(Frame<'_>, u64)> {
     Some((frame, end))
 }
 
-fn note_durable(durable: &mut Position, id: LogId, frame: &Frame<'_>) {
-    let offset = frame.durable.unwrap_or(0);
-    *durable = (*durable).max(Position { log: id.number, offset });
-}
-
 /// The rest of the bytes from their first one that is not zero.
 fn tail(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
@@ -105,11 +107,11 @@ fn tail(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 /// What lies behind the last good frame: how much is lost, and up to where it says all was durable.
-fn behind(id: LogId, bytes: &[u8], end: u64) -> (Stop, u64) {
+fn behind(id: LogId, bytes: &[u8], end: u64) -> (Stop, Option<u64>) {
     let from = usize::try_from(end).unwrap_or(usize::MAX);
-    let Some(first) = tail(bytes, from) else { return (Stop::End, 0) };
+    let Some(first) = tail(bytes, from) else { return (Stop::End, None) };
     let last = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(first);
-    let (mut frames, mut durable, mut at) = (0, 0, first.saturating_sub(7).max(from));
+    let (mut frames, mut durable, mut at) = (0, None, first.saturating_sub(7).max(from));
     // Any four bytes may pass for a table's length: bounds the work on bytes made to mislead.
     let mut budget = bytes.len().saturating_mul(8);
     while at <= last && budget > 0 {
@@ -120,7 +122,7 @@ fn behind(id: LogId, bytes: &[u8], end: u64) -> (Stop, u64) {
             continue;
         };
         frames += 1;
-        durable = durable.max(frame.durable.unwrap_or(0));
+        durable = durable.max(frame.durable);
         let end = frame.verify(bytes).ok().and_then(|end| usize::try_from(end).ok());
         at = end.unwrap_or(at + 1).max(at + 1);
     }

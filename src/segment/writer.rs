@@ -42,6 +42,7 @@ pub(crate) struct SegmentWriter {
 
 /// A segment that was written, and synced but for its name.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(test), expect(dead_code, reason = "tests hold the file against it"))]
 pub(crate) struct Finished {
     pub(crate) properties: Properties,
     /// The file's length.

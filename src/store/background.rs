@@ -1,13 +1,14 @@
 //! What happens behind the writers' backs: flushes, merges, and the syncs that futures and the periodic
 //! policy ask for. Each thread starts when it is first needed and sleeps until it is told to work.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use parking_lot::Mutex;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::options::SyncPolicy;
 use crate::store::shared::Shared;
 
@@ -30,7 +31,7 @@ impl Worker {
     /// Rings; starts the thread if there is none.
     fn ring(&mut self, name: &str, run: impl FnOnce(Receiver<()>) + Send + 'static) -> Result<()> {
         if self.stopped {
-            return Err(Error::new(crate::error::ErrorKind::Closed, "the store is closed; open it again"));
+            return Err(Error::new(ErrorKind::Closed, "the store is closed; open it again"));
         }
         if self.bell.is_none() {
             // One ring is remembered; more say nothing new.
@@ -109,17 +110,15 @@ impl Shared {
 
 fn shape(shared: &Arc<Shared>, bell: &Receiver<()>) {
     for () in bell {
-        let result = shared.shape();
-        let failed = result.is_err();
-        {
-            // Under the writer's lock, so that no writer misses it between looking and waiting.
-            let _writer = shared.writer.lock();
-            *shared.background.error.lock() = result.err();
-            shared.flushed.notify_all();
-        }
-        if failed {
-            continue;
-        }
+        // A panic is told like any other failure: writers must not wait for a thread that is gone.
+        let result = catch_unwind(AssertUnwindSafe(|| shared.shape())).unwrap_or_else(|_| {
+            let message = "a flush or merge ended in a panic; reopen the store, and report this";
+            Err(Error::new(ErrorKind::Poisoned, message))
+        });
+        // Under the writer's lock, so that no writer misses it between looking and waiting.
+        let _writer = shared.writer.lock();
+        *shared.background.error.lock() = result.err();
+        shared.flushed.notify_all();
     }
 }
 

@@ -80,11 +80,13 @@ impl Durability {
             }
             state.syncing = true;
             drop(state);
+            let lead = Lead { durability: self };
             let written = written();
             let synced = written.logs.iter().try_for_each(sync);
             if synced.is_ok() {
                 done(&written);
             }
+            std::mem::forget(lead);
             state = self.state.lock();
             self.finish(&mut state, written.position, synced);
         }
@@ -127,6 +129,20 @@ impl Durability {
         let slot = state.wakers.entry(id).or_insert_with(|| (position, waker.clone()));
         slot.1.clone_from(waker);
         Poll::Pending
+    }
+}
+
+/// Held while a sync is under way. Only a panic drops it, and then the others must not wait for ever.
+struct Lead<'a> {
+    durability: &'a Durability,
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        let message = "a sync ended in a panic, so what is on disk is not known; reopen the store to recover";
+        let mut state = self.durability.state.lock();
+        let failed = Err(Error::new(ErrorKind::Poisoned, message));
+        self.durability.finish(&mut state, Position::default(), failed);
     }
 }
 

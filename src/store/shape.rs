@@ -9,7 +9,7 @@ use crate::entry::{Entry, Place};
 use crate::error::{Error, Result};
 use crate::log::{LogFile, Position};
 use crate::maintain::{Inliner, Merge, Output, Plan, home_level, plan};
-use crate::manifest::{Edit, Flushed, LEVELS, LogRecord, SegmentRecord, Version};
+use crate::manifest::{Edit, Flushed, LEVELS, LogRecord, SegmentRecord, State, Version};
 use crate::memtable::MemtableCursor;
 use crate::segment::{Segment, SegmentCursor};
 use crate::store::shared::Shared;
@@ -123,8 +123,7 @@ impl Shared {
         edit.segments = output.records.clone();
         edit.dropped_segments = inputs.iter().map(|segment| segment.number()).collect();
         edit.next_segment = Some(self.next_segment.load(Ordering::Relaxed));
-        let flushed = edit.flushed.unwrap_or(manifest.state().flushed).log;
-        edit.dropped_logs = dead_logs(&version, manifest.state().logs.values(), &edit, flushed);
+        edit.dropped_logs = dead_logs(&version, manifest.state(), &edit);
         edit.logs.retain(|log| !edit.dropped_logs.contains(&log.number));
         manifest.commit(&edit)?;
         self.change_view(|view| {
@@ -207,18 +206,9 @@ fn inline(folded: Option<&BTreeMap<u64, LogFile>>, entry: &Entry<'_>) -> Result<
     log.map(|log| Ok::<_, Error>(log.payload(&pointer, entry.payload_len())?.to_vec())).transpose()
 }
 
-/// Complete logs that no segment refers to. Recovery completes logs before they are flushed: to those the
-/// memtables refer still.
-fn dead_logs<'a>(
-    version: &Version,
-    logs: impl Iterator<Item = &'a LogRecord>,
-    edit: &Edit,
-    flushed: u64,
-) -> Vec<u64> {
+/// Logs that no segment refers to, nor any memtable: all that is in them is flushed.
+fn dead_logs(version: &Version, state: &State, edit: &Edit) -> Vec<u64> {
     let live = version.live_bytes();
-    let ended = |log: &&LogRecord| {
-        log.number < flushed && (log.end.is_some() || edit.logs.iter().any(|end| end.number == log.number))
-    };
-    let dead = logs.filter(ended).filter(|log| !live.contains_key(&log.number));
-    dead.map(|log| log.number).collect()
+    let flushed = edit.flushed.unwrap_or(state.flushed);
+    state.logs.range(..flushed.log).map(|(number, _)| *number).filter(|log| !live.contains_key(log)).collect()
 }
