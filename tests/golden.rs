@@ -1,5 +1,12 @@
 //! Stores that earlier versions wrote are read by this one. See `tests/golden/README.md`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of a test fails as the test does"
+)]
+
 mod common;
 
 use std::fmt::Write;

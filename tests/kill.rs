@@ -4,6 +4,13 @@
 //! The child is this test program, run again for the ignored test `child`. It tells each acknowledged
 //! write through its standard output; what is in that pipe when it dies was acknowledged.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of a test fails as the test does"
+)]
+
 mod common;
 
 use std::io::{BufRead, BufReader, Write};

@@ -4,6 +4,13 @@
 //!
 //! Stores through a mapping are no operations, so that a mapped log shows only its creation and its syncs.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of a test fails as the test does"
+)]
+
 mod common;
 
 use std::fmt::Write;
