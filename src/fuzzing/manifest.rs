@@ -61,8 +61,12 @@ fn told(found: Result<Manifest>) -> Option<State> {
 
 fn edit(input: &mut Input<'_>, state: &State) -> Edit {
     let number = u64::from(input.byte());
-    let log =
-        LogRecord { number, salt: 7, reserved: number << 12, end: number.is_multiple_of(2).then_some(number * 9) };
+    let log = LogRecord {
+        number,
+        salt: 7,
+        reserved: number << 12,
+        end: number.is_multiple_of(2).then_some(number * 9),
+    };
     let segment = SegmentRecord { number, level: input.byte() % 7, len: number << 9 };
     let dropped = input.byte().is_multiple_of(2);
     Edit {
