@@ -140,6 +140,12 @@ fn a_store_that_is_not_there_is_not_made_against_the_will() {
     let error = Options::new().create(false).open(&path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(!path.exists());
+    // Once it was made it is there, though nothing was ever written to it.
+    let store = Store::open(&path).unwrap();
+    let error = Options::new().create(false).open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    drop(store);
+    Options::new().create(false).open(&path).unwrap();
 }
 
 #[test]

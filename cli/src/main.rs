@@ -1,3 +1,24 @@
-//! The `siltstone` program.
+//! The `siltstone` program: capture, inspect and look after a store.
 
-fn main() {}
+mod commands;
+mod duration;
+mod exit;
+mod home;
+mod output;
+mod record;
+mod sync;
+mod text;
+mod usage;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::commands::Cli;
+
+fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => exit::code(commands::run(cli)),
+        Err(error) => usage::report(&error),
+    }
+}

@@ -11,7 +11,7 @@ use crate::segment::block::BlockBuilder;
 use crate::segment::filter::{self, LINE, key_hash};
 use crate::segment::footer::Footer;
 use crate::segment::index::IndexBuilder;
-use crate::segment::properties::{Properties, Summary};
+use crate::segment::properties::Summary;
 use crate::vfs::{File, Vfs};
 
 /// A block ends before it gets longer than this, unless one item alone is longer.
@@ -38,15 +38,6 @@ pub(crate) struct SegmentWriter {
     first_key: Vec<u8>,
     last_key: Vec<u8>,
     last_seq: u64,
-}
-
-/// A segment that was written, and synced but for its name.
-#[derive(Clone, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "tests hold the file against it"))]
-pub(crate) struct Finished {
-    pub(crate) properties: Properties,
-    /// The file's length.
-    pub(crate) len: u64,
 }
 
 impl SegmentWriter {
@@ -142,7 +133,7 @@ impl SegmentWriter {
     }
 
     /// Writes the rest and makes the file's bytes durable; its name is durable after a directory sync.
-    pub(crate) fn finish(mut self) -> Result<Finished> {
+    pub(crate) fn finish(mut self) -> Result<()> {
         if !self.block.is_empty() {
             self.end_block(None)?;
         }
@@ -164,8 +155,7 @@ impl SegmentWriter {
         let footer = Footer { blocks, filter, index, properties: self.part(&properties.to_bytes()) };
         self.part(&footer.to_bytes());
         self.write()?;
-        self.file.sync().map_err(|error| self.failed("sync", error))?;
-        Ok(Finished { properties, len: self.written })
+        self.file.sync().map_err(|error| self.failed("sync", error))
     }
 
     /// Puts a part next in the file; says where that is.

@@ -17,10 +17,12 @@ use crate::store::view::View;
 use crate::store::write::Writer;
 use crate::vfs::{Access, Vfs};
 
+const LOCK: &str = "LOCK";
+
 /// Opens the store in `dir`, or makes one there.
 pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Parts> {
     options.check()?;
-    if !options.create && vfs.open(&dir.join(CURRENT)).is_err() {
+    if !options.create && !is_store(&*vfs, dir) {
         let dir = dir.display();
         return Err(Error::invalid(format!("there is no store in '{dir}'; name another, or create one")));
     }
@@ -50,8 +52,14 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Pa
     Ok(Parts { vfs, dir, options, writer, manifest, view, durable, next_segment, recovery, leftovers, lock })
 }
 
+/// Whether a store was ever opened in this directory. One that nothing was written to yet has only its
+/// lock; a copy may have all but that.
+fn is_store(vfs: &dyn Vfs, dir: &Path) -> bool {
+    [LOCK, CURRENT].iter().any(|name| vfs.open(&dir.join(name)).is_ok())
+}
+
 fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn crate::vfs::LockGuard>> {
-    let path = dir.join("LOCK");
+    let path = dir.join(LOCK);
     let locked =
         vfs.lock(&path).map_err(|error| Error::io(format!("cannot lock {}", path.display()), error))?;
     locked.map_err(|owner| {

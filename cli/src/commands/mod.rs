@@ -1,0 +1,97 @@
+//! The commands, one file each.
+
+mod capture;
+mod completions;
+mod delete;
+mod exists;
+mod get;
+mod list;
+mod man;
+mod put;
+mod scan;
+mod stat;
+mod stats;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueHint};
+
+use crate::exit::{Result, Status};
+use crate::home::Home;
+
+/// Capture, inspect and look after a siltstone store
+#[derive(Parser, Debug)]
+#[command(name = "siltstone", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    /// The store's directory [default: $SILTSTONE_STORE, else ./siltstone-data]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    store: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  siltstone capture requests.jsonl            store each line as an entry
+  tail -f gateway.jsonl | siltstone capture   store lines as they come
+  siltstone list logs/request/ --long         what is there, without reading it
+  siltstone scan logs/request/ --values       the values, in order
+  siltstone put config/router router.json     store a file under a key
+  siltstone get config/router                 print it
+
+Exit status:
+  0  done
+  1  what was asked for is not there
+  2  wrong use, or an error
+  3  a capture that left out bad lines";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Capture(capture::Capture),
+    Put(put::Put),
+    Get(get::Get),
+    Stat(stat::StatKey),
+    Exists(exists::Exists),
+    Delete(delete::Delete),
+    List(list::List),
+    Scan(scan::Scan),
+    Stats(stats::StatsOf),
+    Completions(completions::Completions),
+    Man(man::Man),
+}
+
+pub(crate) fn run(cli: Cli) -> Result<Status> {
+    let home = Home::new(cli.store);
+    match cli.command {
+        Command::Capture(capture) => capture.run(&home),
+        Command::Put(put) => put.run(&home),
+        Command::Get(get) => get.run(&home),
+        Command::Stat(stat) => stat.run(&home),
+        Command::Exists(exists) => exists.run(&home),
+        Command::Delete(delete) => delete.run(&home),
+        Command::List(list) => list.run(&home),
+        Command::Scan(scan) => scan.run(&home),
+        Command::Stats(stats) => stats.run(&home),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
+    }
+}
+
+/// The end of a command that looked for one key.
+fn not_found(key: &[u8], home: &Home) -> Status {
+    let (key, dir) = (crate::text::printable(key), home.dir().display());
+    crate::exit::complain(format!("there is no entry '{key}' in '{dir}'; 'siltstone list' shows the keys"));
+    Status::NotFound
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

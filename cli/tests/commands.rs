@@ -1,0 +1,269 @@
+//! Every command but capture, run for real.
+
+mod common;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
+
+use common::Place;
+use serde_json::json;
+
+/// A store with these keys; each holds its own name.
+fn with(keys: &[&str]) -> Place {
+    let place = Place::new();
+    for key in keys {
+        place.feed(&["put", key], key).ok();
+    }
+    place
+}
+
+#[test]
+fn what_is_put_is_got_byte_for_byte() {
+    let place = Place::new();
+    let bytes: Vec<u8> = (0..100_000).map(|i| (i * 7 % 251) as u8).collect();
+    let file = place.file("value", &bytes);
+    place.run(["put".as_ref(), "from/file".as_ref(), file.as_os_str()]).ok();
+    place.feed(&["put", "from/pipe", "-"], &bytes).ok();
+    place.feed(&["put", "from/stdin"], &bytes).ok();
+    place.feed(&["put", ""], "").ok();
+    for key in ["from/file", "from/pipe", "from/stdin"] {
+        assert!(place.run(["get", key]).ok().out == bytes, "{key}");
+    }
+    assert_eq!(place.run(["get", ""]).ok().out, b"");
+}
+
+#[test]
+fn metadata_is_a_json_object_of_strings() {
+    let place = Place::new();
+    let args = ["put", "k", "--content-type", "text/plain", "--meta", "tenant=a=b", "--meta", "n=1"];
+    place.feed(&args, "v").ok();
+    let expected = json!({ "tenant": "a=b", "n": "1", "content_type": "text/plain" });
+    assert_eq!(place.run(["get", "k", "--meta"]).json(), expected);
+    assert_eq!(place.run(["stat", "k", "--json"]).json()["size"], 1);
+    // A put replaces everything.
+    place.feed(&["put", "k"], "w").ok();
+    assert_eq!(place.run(["get", "k", "--meta"]).json(), json!({}));
+    place.feed(&["put", "k", "--meta", "x"], "v").fails(2, &["--meta", "NAME=VALUE"]);
+    place.feed(&["put", "k", "--meta", "x=1", "--meta", "x=2"], "v").fails(2, &["--meta", "'x' twice"]);
+}
+
+#[test]
+fn stat_tells_what_is_known() {
+    let place = Place::new();
+    place.feed(&["put", "k", "--content-type", "text/plain"], "four").ok();
+    let stat = place.run(["stat", "k", "--json"]).json();
+    assert_eq!((&stat["key"], &stat["size"]), (&json!("k"), &json!(4)));
+    assert_eq!((&stat["content_type"], &stat["expires"]), (&json!("text/plain"), &json!(null)));
+    let modified = stat["modified"].as_str().unwrap();
+    let shape: String = modified.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    assert_eq!(shape, "0000-00-00T00:00:00.000000Z");
+    let text = place.run(["stat", "k"]).ok();
+    for word in ["k", "4", modified, "text/plain", "never"] {
+        assert!(text.out().contains(word), "{}", text.out());
+    }
+}
+
+#[test]
+fn what_is_not_there_is_status_1() {
+    let place = with(&["a"]);
+    place.run(["get", "b"]).fails(1, &["'b'", "siltstone list"]);
+    place.run(["get", "b", "--meta"]).fails(1, &["'b'"]);
+    place.run(["stat", "b"]).fails(1, &["'b'"]);
+    let exists = |key| place.run(["exists", key]);
+    assert_eq!((exists("a").status, exists("b").status), (Some(0), Some(1)));
+    assert_eq!((exists("b").out, exists("b").err), (vec![], String::new()));
+    assert_eq!(place.run(["delete", "b"]).status, Some(1));
+    assert_eq!(place.run(["delete", "--prefix", "b"]).status, Some(1));
+}
+
+#[test]
+fn reading_makes_no_store() {
+    let place = Place::new();
+    let commands: [&[&str]; 8] = [
+        &["get", "k"],
+        &["stat", "k"],
+        &["exists", "k"],
+        &["list"],
+        &["scan"],
+        &["stats"],
+        &["delete", "k"],
+        &["delete", "--prefix", "k"],
+    ];
+    for command in commands {
+        place.run(command).fails(2, &["no store in", "--store DIR"]);
+    }
+    assert!(!place.store().exists());
+}
+
+#[test]
+fn list_is_in_byte_order_and_its_prefix_literal() {
+    let place = with(&["b/2", "b/10", "a_b", "a%", "axb", "é", "z"]);
+    assert_eq!(place.run(["list"]).ok().lines(), ["a%", "a_b", "axb", "b/10", "b/2", "z", "é"]);
+    assert_eq!(place.run(["list", "a_"]).ok().lines(), ["a_b"]);
+    assert_eq!(place.run(["list", "nothing"]).ok().out, b"");
+    let long = place.run(["list", "b/", "--long"]).ok();
+    assert_eq!(long.lines().len(), 2);
+    let columns: Vec<Vec<&str>> = long.lines().iter().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!((columns[0][0], columns[0][2], columns[0][3]), ("4", "-", "b/10"));
+    // Aligned: the last column begins where it does in every line.
+    let starts: Vec<_> = long.lines().iter().map(|line| line.find("b/")).collect();
+    assert_eq!(starts[0], starts[1]);
+    let json = place.run(["list", "b/", "--json"]).ok();
+    let first: serde_json::Value = serde_json::from_str(json.lines()[0]).unwrap();
+    assert_eq!((&first["key"], &first["size"]), (&json!("b/10"), &json!(4)));
+}
+
+#[test]
+fn scan_takes_prefix_range_direction_and_limit() {
+    let place = with(&["a", "b/1", "b/2", "b/3", "c"]);
+    let values = |args: &[&str]| {
+        let run = place.run([&["scan", "--values"], args].concat()).ok();
+        run.lines().join(" ")
+    };
+    assert_eq!(values(&[]), "a b/1 b/2 b/3 c");
+    assert_eq!(values(&["b/"]), "b/1 b/2 b/3");
+    assert_eq!(values(&["--from", "b/2"]), "b/2 b/3 c");
+    assert_eq!(values(&["--to", "b/2"]), "a b/1");
+    assert_eq!(values(&["b/", "--from", "b/2", "--to", "c"]), "b/2 b/3");
+    assert_eq!(values(&["b/", "--reverse"]), "b/3 b/2 b/1");
+    assert_eq!(values(&["--reverse", "--limit", "2"]), "c b/3");
+    assert_eq!(values(&["--limit", "0"]), "");
+    assert_eq!(values(&["--from", "c", "--to", "a"]), "");
+    let plain = place.run(["scan", "b/"]).ok();
+    assert_eq!(plain.out, place.run(["list", "b/", "--long"]).ok().out);
+}
+
+#[test]
+fn json_records_hold_text_or_base64() {
+    let place = Place::new();
+    place.feed(&["put", "text", "--meta", "a=b"], "größe\n").ok();
+    place.feed(&["put", "bytes"], b"\xff\x00").ok();
+    let key = OsStr::from_bytes(b"\xfe!");
+    place.run(["put".as_ref(), key, place.file("f", "v").as_os_str()]).ok();
+    let run = place.run(["scan", "--values", "--json"]).ok();
+    let records: Vec<serde_json::Value> =
+        run.lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(records.len(), 3);
+    assert_eq!((&records[0]["value_base64"], &records[0]["value"]), (&json!("/wA="), &json!(null)));
+    assert_eq!((&records[1]["value"], &records[1]["metadata"]), (&json!("größe\n"), &json!({ "a": "b" })));
+    assert_eq!((&records[2]["key_hex"], &records[2]["key"]), (&json!("fe21"), &json!("\u{fffd}!")));
+    assert_eq!(place.run(["get".as_ref(), key]).ok().out, b"v");
+    assert_eq!(place.run(["get", "text", "--json"]).json(), records[1]);
+    // Without --values there is none.
+    let stat = place.run(["scan", "text", "--json"]).json();
+    assert_eq!((&stat["size"], &stat["value"]), (&json!(8), &json!(null)));
+}
+
+#[test]
+fn delete_counts_what_was_there() {
+    let keys = ["a", "b", "p/1", "p/2", "p/3", "q"];
+    let place = with(&keys);
+    assert_eq!(place.run(["delete", "a", "b", "nothing", "a"]).ok().out(), "deleted 2\n");
+    assert_eq!(place.run(["delete", "--prefix", "p/", "--json"]).json(), json!({ "deleted": 3 }));
+    assert_eq!(place.run(["list"]).ok().lines(), ["q"]);
+    place.run(["delete", "--prefix", ""]).fails(2, &["--prefix", "every entry"]);
+    place.run(["delete"]).fails(2, &["<KEY>", "delete --help"]);
+    place.run(["delete", "a", "--prefix", "b"]).fails(2, &["--prefix"]);
+}
+
+#[test]
+fn stats_add_up() {
+    let place = with(&["a", "b"]);
+    let stats = place.run(["stats", "--json"]).json();
+    assert_eq!(stats["sequence"], 2);
+    let levels = stats["levels"].as_array().unwrap();
+    let entries: u64 = levels.iter().map(|level| level["entries"].as_u64().unwrap()).sum();
+    assert_eq!(entries, 2);
+    let files = || fs::read_dir(place.store()).unwrap().map(|file| file.unwrap().metadata().unwrap().len());
+    assert_eq!(stats["disk_bytes"], files().sum::<u64>());
+    assert_eq!(stats["files"], files().count());
+    let text = place.run(["stats"]).ok();
+    for word in ["sequence", "segments", "logs", "live", "dead", "recovery"] {
+        assert!(text.out().contains(word), "{}", text.out());
+    }
+}
+
+#[test]
+fn the_store_is_the_option_then_the_variable_then_the_default() {
+    let place = Place::new();
+    let file = place.file("f", "v");
+    let put = |place: &Place| place.command(["put", "k"]).arg(&file).output().unwrap();
+    assert!(put(&place).status.success());
+    assert!(place.store().exists());
+    // The option may stand on either side of the command.
+    let other = place.path("other");
+    place.run(["--store".as_ref(), other.as_os_str(), "put".as_ref(), "k".as_ref(), file.as_os_str()]).ok();
+    place.run(["exists".as_ref(), "k".as_ref(), "--store".as_ref(), other.as_os_str()]).ok();
+    for value in [None, Some("")] {
+        let mut command = place.command(["put", "k"]);
+        match value {
+            Some(value) => command.env("SILTSTONE_STORE", value),
+            None => command.env_remove("SILTSTONE_STORE"),
+        };
+        assert!(command.arg(&file).output().unwrap().status.success());
+        fs::remove_dir_all(place.path("siltstone-data")).unwrap();
+    }
+}
+
+#[test]
+fn options_are_checked_before_anything_is_made() {
+    let place = Place::new();
+    let file = place.file("f", "v");
+    let file = file.to_str().unwrap();
+    place.run(["put", "k", file, "--sync", "often"]).fails(2, &["--sync", "immediate", "put --help"]);
+    place.run(["put", "k", file, "--sync-interval", "5x"]).fails(2, &["--sync-interval", "500ms"]);
+    place.run(["put", "k", file, "--sync-interval", "0"]).fails(2, &["--sync-interval", "longer"]);
+    let both = ["put", "k", file, "--sync", "immediate", "--sync-interval", "5s"];
+    place.run(both).fails(2, &["--sync-interval", "periodic"]);
+    place.run(["put", "k", "nowhere"]).fails(2, &["'nowhere'", "check the path"]);
+    place.run(["frobnicate"]).fails(2, &["frobnicate", "--help"]);
+    place.run([""; 0]).fails(2, &["no command", "--help"]);
+    place.run(["list", "--limit", "3"]).fails(2, &["--limit", "list --help"]);
+    assert!(!place.store().exists());
+    place.run(["put", &"k".repeat(65_537), file]).fails(2, &["65536"]);
+}
+
+#[test]
+fn every_policy_keeps_what_it_promises_to_the_next_process() {
+    let place = Place::new();
+    for policy in ["sync-on-boundary", "periodic", "immediate"] {
+        place.feed(&["put", policy, "--sync", policy], policy).ok();
+        assert_eq!(place.run(["get", policy]).ok().out(), policy);
+        place.run(["delete", policy, "--sync", policy]).ok();
+    }
+    place.feed(&["put", "k", "--sync-interval", "1h"], "v").ok();
+    let memory = Place::new();
+    let run = memory.feed(&["put", "k", "--sync", "in-memory"], "v");
+    assert_eq!(run.status, Some(0));
+    assert!(run.err.contains("nothing was kept"));
+    assert!(!memory.store().exists(), "in-memory makes no file");
+    place.run(["delete", "k", "--sync", "in-memory"]).fails(2, &["in-memory", "another policy"]);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let place = Place::new();
+    let lines: String = (0..20_000).map(|i| format!("{{\"number\":{i}}}\n")).collect();
+    place.feed(&["capture"], lines).ok();
+    for command in [["list", "--long"], ["scan", "--values"]] {
+        let mut child = place.command(command).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::with_capacity(64, child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(!line.is_empty());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
+    }
+}
+
+#[test]
+fn many_short_runs_leave_few_files() {
+    let place = Place::new();
+    for i in 0..200 {
+        place.feed(&["put", &format!("state/{i}")], "{}").ok();
+    }
+    let files = fs::read_dir(place.store()).unwrap().count();
+    assert!(files <= 30, "{files} files");
+    assert_eq!(place.run(["list"]).ok().lines().len(), 200);
+}
