@@ -26,6 +26,9 @@ mod connector;
 mod cursor;
 mod entry;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod key;
 mod log;
 mod maintain;

@@ -1,5 +1,12 @@
 //! Every single byte of every file of a small store, damaged: what is read is right, or an error.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of a test fails as the test does"
+)]
+
 mod common;
 
 use std::path::Path;

@@ -1,6 +1,13 @@
 //! A power cut after every single operation of a small workload, in several ways each: what is left
 //! opens, holds a prefix of what was acknowledged, and all that was durable.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of a test fails as the test does"
+)]
+
 mod common;
 
 use std::sync::{Arc, Mutex};

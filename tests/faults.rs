@@ -1,6 +1,13 @@
 //! An error injected at every operation of a small workload: no panic, no hang, a clear error, and
 //! nothing lost that was acknowledged.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of a test fails as the test does"
+)]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,6 +1,13 @@
 //! The store against a map: random operations under every policy, with sizes so tiny that logs rotate
 //! and memtables flush and merge all the time, with reopens and power cuts in between.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of a test fails as the test does"
+)]
+
 mod common;
 
 use std::sync::Arc;

@@ -74,7 +74,8 @@ struct Replaying {
     sizes: Sizes,
     /// Logs that hold replayed frames.
     dirty: Vec<LogFile>,
-    /// Whether a hole was met: what lies behind it is no part of the store.
+    /// Whether a frame was met that does not follow the one before: it is no part of the store, nor is what
+    /// lies behind it.
     stopped: bool,
 }
 
@@ -86,8 +87,10 @@ impl Replaying {
         let (mut frames, mut entries) = (0, 0);
         let stopped = &mut self.stopped;
         let found = replay(log, from, record.end, |previous_end, base_time, frame| {
-            // If the log before ended elsewhere than this one remembers, its tail is lost.
+            // Something before it is lost if the log before ended elsewhere than this one remembers, or if
+            // the numbers do not go on: logs may end at the same offset, and one of them be missing.
             *stopped |= end.log < record.number && previous_end != end.offset;
+            *stopped |= frame.seq != tables.seq + 1;
             if *stopped {
                 recovery.dropped_frames += 1;
                 return Ok(());
@@ -111,7 +114,8 @@ impl Replaying {
             recovery.bytes += found.end.saturating_sub(from);
             self.end(log, record, &found, frames > 0)?;
         }
-        self.stopped |= found.stop != Stop::End;
+        // What lies behind the last frame need not be a hole: a write that failed half-way leaves bytes behind,
+        // and the next log goes on. If it was one, the next frame's number says so.
         Ok(found.durable)
     }
 

@@ -87,7 +87,7 @@ impl Vfs for DiskVfs {
             Ok(()) => {
                 file.set_len(0)?;
                 write!(file, "{}", std::process::id())?;
-                Ok(Ok(Box::new(DiskLock { _file: file })))
+                Ok(Ok(Box::new(DiskLock { file })))
             }
             Err(TryLockError::WouldBlock) => Ok(Err(owner(&mut file))),
             Err(TryLockError::Error(error)) => Err(error),
@@ -155,7 +155,15 @@ pub(super) fn random() -> u64 {
 /// The lock goes with the file handle, and so with the process.
 #[derive(Debug)]
 struct DiskLock {
-    _file: StdFile,
+    file: StdFile,
+}
+
+impl Drop for DiskLock {
+    fn drop(&mut self) {
+        // Closing alone is not enough: a process that another thread is just starting holds a copy of every
+        // handle, and the lock with it, up to the moment its program runs.
+        let _ = self.file.unlock();
+    }
 }
 
 impl LockGuard for DiskLock {}
