@@ -83,7 +83,7 @@ impl Traced {
 /// Logs that are full after a few writes. Nothing is flushed before the close, so that one thread at a
 /// time works on files, and their order is always the same.
 fn small_logs() -> Sizes {
-    Sizes { inline_limit: 64, first_log: 1 << 10, full_log: 2 << 10, fold_limit: 512, ..Sizes::default() }
+    Sizes { inline_limit: 64, first_log: 2 << 10, full_log: 2 << 10, fold_limit: 512, ..Sizes::default() }
 }
 
 fn trace(policy: SyncPolicy) -> String {
@@ -113,7 +113,7 @@ fn trace(policy: SyncPolicy) -> String {
     // Under immediate the writer's own operations would fall between those of the thread that makes logs.
     if policy != SyncPolicy::Immediate {
         for index in 0..3 {
-            store.put(format!("c/{index}"), vec![b'4'; 450]).unwrap();
+            store.put(format!("c/{index}"), vec![b'4'; 700]).unwrap();
         }
         store.flush().unwrap();
         traced.note("puts that fill a log, and flush");
