@@ -141,9 +141,13 @@ impl Store {
         value: impl AsRef<[u8]>,
         options: &PutOptions,
     ) -> Result<Position> {
-        let op = Op::put(key.as_ref(), value.as_ref(), options)?;
-        let position = self.shared().commit(&[op])?;
+        let position = self.submit_put(key.as_ref(), value.as_ref(), options)?;
         self.settle(position)
+    }
+
+    /// Writes a value and returns at once, as [`Store::submit`] does, without the copy into a batch.
+    pub(crate) fn submit_put(&self, key: &[u8], value: &[u8], options: &PutOptions) -> Result<Position> {
+        self.shared().commit(&[Op::put(key, value, options)?])
     }
 
     /// Writes a batch: all of it or nothing. It takes the batch or a reference to one, to be used again.
@@ -186,8 +190,13 @@ impl Store {
         self.shared().commit_delete(key.as_ref())
     }
 
+    /// Whether a write is not done before it is durable.
+    pub(crate) fn is_immediate(&self) -> bool {
+        self.shared().is_immediate()
+    }
+
     fn settle(&self, position: Position) -> Result<Position> {
-        if self.shared().is_immediate() {
+        if self.is_immediate() {
             self.shared().wait_durable(position)?;
         }
         Ok(position)
