@@ -19,6 +19,7 @@ pub use snapshot::Snapshot;
 pub use stats::{LevelStats, Recovery, Stats};
 pub use value::{Stat, Value};
 
+use std::any::Any;
 use std::borrow::Borrow;
 use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
@@ -313,6 +314,12 @@ impl Store {
     /// The file system it lives in.
     pub fn vfs(&self) -> &Arc<dyn Vfs> {
         &self.shared().vfs
+    }
+
+    /// What the layer above keeps with the store, one for all handles: made for whoever asks first.
+    pub(crate) fn companion<T: Any + Clone + Send + Sync>(&self, make: impl Fn() -> T) -> T {
+        let companion = self.shared().companion.get_or_init(|| Box::new(make()));
+        companion.downcast_ref().cloned().unwrap_or_else(make)
     }
 
     /// What the store holds, and where.
