@@ -1,5 +1,7 @@
 //! The storage interface, sentence by sentence, as a caller sees it.
 
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
+
 mod common;
 
 use std::sync::Arc;
@@ -416,7 +418,7 @@ fn metadata_is_any_json_object() {
     let storage = memory();
     let metadata: Metadata = json!({
         "": null, "content_type": "application/json; charset=utf-8", "é\"\\\n\0": "\u{7f}🦀",
-        "numbers": [0, -0.0, -1, 0.1, 1e300, 5e-324, u64::MAX, i64::MIN, 0.30000000000000004],
+        "numbers": [0, -0.0, -1, 0.1, 1e300, 5e-324, u64::MAX, i64::MIN, -6.2946775865611255e-84],
         "nested": {"content_type": "kept as it is", "empty": [{}, []]},
     })
     .as_object()

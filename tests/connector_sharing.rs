@@ -1,5 +1,7 @@
 //! Who shares a store, and who closes it.
 
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
+
 use std::path::Path;
 use std::sync::Barrier;
 use std::time::Duration;
