@@ -21,7 +21,6 @@
 mod batch;
 mod bounded;
 mod codec;
-#[allow(dead_code, unused_imports, unreachable_pub, reason = "the connector itself is being built")]
 mod connector;
 mod cursor;
 mod entry;
@@ -40,7 +39,10 @@ mod store;
 pub mod vfs;
 
 pub use batch::{Batch, MAX_CONTENT_TYPE_LEN, MAX_METADATA_LEN, MAX_VALUE_LEN, PutOptions};
-pub use connector::rfc3339;
+pub use connector::{
+    BoxFuture, ConnectorOptions, EntryMetadata, Inventory, LockHandle, Locking, Metadata, Persistence,
+    SerializationFormat, SiltstoneStorage, StatQuery, StorageConnector, StorageEntry, rfc3339,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use key::{Key, MAX_KEY_LEN};
 pub use log::Position;

@@ -82,7 +82,7 @@ pub struct Options {
 /// The engine's sizes, in bytes unless said otherwise. Not part of the public promise: tests shrink them so
 /// that every rotation, flush and merge happens within a few operations.
 #[doc(hidden)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// Values (with their metadata) shorter than this lie in the entry itself.
     pub inline_limit: usize,

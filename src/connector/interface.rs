@@ -129,45 +129,86 @@ impl FromStr for SerializationFormat {
 /// Reading and writing entries.
 pub trait Persistence: Send + Sync {
     /// The entry with this key, if there is one: a copy that is the caller's own.
+    ///
+    /// # Errors
+    ///
+    /// [`Corruption`](crate::ErrorKind::Corruption) if it is not what was saved,
+    /// [`Invalid`](crate::ErrorKind::Invalid) if it was put there by other means and its metadata is no
+    /// JSON object, [`Closed`](crate::ErrorKind::Closed) once the connector is.
     fn load<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<StorageEntry>>>;
 
     /// Saves an entry under this key, in place of whatever was there: data, metadata and time.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) beyond a limit; then, and whenever the write could not be
+    /// begun, what was there is still there. [`NoSpace`](crate::ErrorKind::NoSpace),
+    /// [`Poisoned`](crate::ErrorKind::Poisoned) after a failed sync, [`Closed`](crate::ErrorKind::Closed).
     fn save<'a>(&'a self, key: &'a str, entry: &'a StorageEntry) -> BoxFuture<'a, Result<()>>;
 }
 
 /// Enumerating and removing entries.
 pub trait Inventory: Send + Sync {
     /// The keys that begin with this prefix, or all keys, in ascending order of their UTF-8 bytes.
+    /// The prefix is literal: no character of it means anything else.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if one of the keys was put there by other means and is no
+    /// text; otherwise as for [`StatQuery::stat`].
     fn list<'a>(&'a self, prefix: Option<&'a str>) -> BoxFuture<'a, Result<Vec<String>>>;
 
-    /// Deletes the entry with this key. False if there was none.
+    /// Deletes the entry with this key; false if there was none. A lock on the key stays.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Persistence::save`].
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<bool>>;
 }
 
 /// Asking about entries without loading them.
 pub trait StatQuery: Send + Sync {
-    /// What is known of the entry with this key, if there is one.
+    /// What is known of the entry with this key, if there is one. Reads no data.
+    ///
+    /// # Errors
+    ///
+    /// [`Corruption`](crate::ErrorKind::Corruption) if the store is damaged there,
+    /// [`Closed`](crate::ErrorKind::Closed) once the connector is.
     fn stat<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<EntryMetadata>>>;
 
-    /// Whether there is an entry with this key.
+    /// Whether there is an entry with this key. Reads no data.
+    ///
+    /// # Errors
+    ///
+    /// As for [`StatQuery::stat`].
     fn exists<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<bool>>;
 }
 
 /// Advisory locks on keys. They keep nobody from reading or writing; a key need not exist to be locked.
 pub trait Locking: Send + Sync {
-    /// Acquires the lock on this key, waiting at most so many seconds; `None` waits for as long as it
-    /// takes, zero or less tries once. A lock is not re-entrant: its holder waits for it like anybody else.
+    /// Acquires the lock on this key, waiting at most so many seconds; `None` waits as long as the
+    /// connector was told to, or for ever; zero or less tries once. First come, first served. A lock is not re-entrant: its holder waits for it like anybody else.
     ///
     /// # Errors
     ///
     /// [`Timeout`](crate::ErrorKind::Timeout) if the lock did not become free in time,
-    /// [`Invalid`](crate::ErrorKind::Invalid) if locking is disabled or the timeout is not a number.
+    /// [`Invalid`](crate::ErrorKind::Invalid) if locking is disabled or the timeout is not a number,
+    /// [`Closed`](crate::ErrorKind::Closed) if the connector is closed, also while it waits.
     fn acquire<'a>(&'a self, key: &'a str, timeout: Option<f64>) -> BoxFuture<'a, Result<LockHandle>>;
 
-    /// Releases a lock. A handle that holds nothing (any more) releases nothing, and that is fine.
+    /// Releases a lock. A handle that holds nothing (any more) releases nothing, and that is fine. Nothing
+    /// is held where locking is disabled.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::ErrorKind::Closed) if the connector is closed: then it holds nothing.
     fn release<'a>(&'a self, lock: &'a LockHandle) -> BoxFuture<'a, Result<()>>;
 
     /// Whether somebody holds the lock on this key.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::ErrorKind::Closed) if the connector is closed.
     fn is_locked<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<bool>>;
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{LogFile, Position};
@@ -89,11 +89,15 @@ impl Durability {
             }
             std::mem::forget(lead);
             state = self.state.lock();
-            self.finish(&mut state, written.position, synced);
+            let ready = self.finish(&mut state, written.position, synced);
+            // Wakers are foreign code, which may well come back here: woken, and dropped, without the lock.
+            MutexGuard::unlocked(&mut state, || ready.into_iter().for_each(Waker::wake));
         }
     }
 
-    fn finish(&self, state: &mut State, position: Position, synced: Result<()>) {
+    /// Notes how a sync ended; the wakers of those who need wait no longer.
+    #[must_use]
+    fn finish(&self, state: &mut State, position: Position, synced: Result<()>) -> Vec<Waker> {
         state.syncing = false;
         match synced {
             Ok(()) => state.durable = state.durable.max(position),
@@ -104,13 +108,8 @@ impl Durability {
         }
         self.changed.notify_all();
         let (durable, failed) = (state.durable, state.failed.is_some());
-        state.wakers.retain(|_, (position, waker)| {
-            let ready = failed || *position <= durable;
-            if ready {
-                waker.wake_by_ref();
-            }
-            !ready
-        });
+        let ready = state.wakers.extract_if(|_, (position, _)| failed || *position <= durable);
+        ready.map(|(_, (_, waker))| waker).collect()
     }
 
     /// The highest position that a future waits for.
@@ -119,6 +118,7 @@ impl Durability {
     }
 
     fn poll(&self, id: u64, position: Position, context: &Context<'_>) -> Poll<Result<()>> {
+        let waker = context.waker().clone();
         let mut state = self.state.lock();
         if state.durable >= position {
             return Poll::Ready(Ok(()));
@@ -126,10 +126,17 @@ impl Durability {
         if let Some(error) = &state.failed {
             return Poll::Ready(Err(error.clone()));
         }
-        let waker = context.waker();
-        let slot = state.wakers.entry(id).or_insert_with(|| (position, waker.clone()));
-        slot.1.clone_from(waker);
+        let replaced = state.wakers.insert(id, (position, waker));
+        drop(state);
+        drop(replaced);
         Poll::Pending
+    }
+
+    fn forget(&self, id: u64) {
+        let mut state = self.state.lock();
+        let forgotten = state.wakers.remove(&id);
+        drop(state);
+        drop(forgotten);
     }
 }
 
@@ -143,7 +150,9 @@ impl Drop for Lead<'_> {
         let message = "a sync ended in a panic, so what is on disk is not known; reopen the store to recover";
         let mut state = self.durability.state.lock();
         let failed = Err(Error::new(ErrorKind::Poisoned, message));
-        self.durability.finish(&mut state, Position::default(), failed);
+        let ready = self.durability.finish(&mut state, Position::default(), failed);
+        drop(state);
+        ready.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -199,7 +208,7 @@ impl Future for Durable {
 impl Drop for Durable {
     fn drop(&mut self) {
         if self.requested {
-            self.durability.state.lock().wakers.remove(&self.id);
+            self.durability.forget(self.id);
         }
     }
 }
@@ -207,5 +216,56 @@ impl Drop for Durable {
 impl std::fmt::Debug for Durable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Durable").field("position", &self.position).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::*;
+
+    /// A waker that asks for the durable position when it is woken, and when it is dropped.
+    struct Curious(Arc<Durability>, Arc<AtomicUsize>);
+
+    impl Curious {
+        fn look(&self) {
+            self.0.durable();
+            self.1.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Wake for Curious {
+        fn wake(self: Arc<Self>) {
+            self.look();
+        }
+    }
+
+    impl Drop for Curious {
+        fn drop(&mut self) {
+            self.look();
+        }
+    }
+
+    #[test]
+    fn wakers_may_come_back() {
+        let durability = Arc::new(Durability::default());
+        let looked = Arc::<AtomicUsize>::default();
+        let end = Position { log: 1, offset: 10 };
+        let wait = || Durable::new(durability.clone(), end, Box::new(|| Ok(())));
+        let poll = |wait: &mut Durable| {
+            let waker = Waker::from(Arc::new(Curious(durability.clone(), looked.clone())));
+            Pin::new(wait).poll(&mut Context::from_waker(&waker))
+        };
+        let (mut kept, mut dropped) = (wait(), wait());
+        assert!(poll(&mut kept).is_pending() && poll(&mut kept).is_pending());
+        assert!(poll(&mut dropped).is_pending());
+        drop(dropped);
+        assert_eq!(looked.load(Ordering::SeqCst), 2, "one waker was replaced, one dropped with its wait");
+        let written = || Written { seq: 1, position: end, logs: Vec::new() };
+        durability.wait(end, written, |_| ()).unwrap();
+        assert_eq!(looked.load(Ordering::SeqCst), 4, "one was woken, then dropped");
+        assert!(poll(&mut kept).is_ready());
     }
 }

@@ -19,6 +19,7 @@ pub use snapshot::Snapshot;
 pub use stats::{LevelStats, Recovery, Stats};
 pub use value::{Stat, Value};
 
+use std::any::Any;
 use std::borrow::Borrow;
 use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
@@ -141,9 +142,13 @@ impl Store {
         value: impl AsRef<[u8]>,
         options: &PutOptions,
     ) -> Result<Position> {
-        let op = Op::put(key.as_ref(), value.as_ref(), options)?;
-        let position = self.shared().commit(&[op])?;
+        let position = self.submit_put(key.as_ref(), value.as_ref(), options)?;
         self.settle(position)
+    }
+
+    /// Writes a value and returns at once, as [`Store::submit`] does, without the copy into a batch.
+    pub(crate) fn submit_put(&self, key: &[u8], value: &[u8], options: &PutOptions) -> Result<Position> {
+        self.shared().commit(&[Op::put(key, value, options)?])
     }
 
     /// Writes a batch: all of it or nothing. It takes the batch or a reference to one, to be used again.
@@ -186,8 +191,13 @@ impl Store {
         self.shared().commit_delete(key.as_ref())
     }
 
+    /// Whether a write is not done before it is durable.
+    pub(crate) fn is_immediate(&self) -> bool {
+        self.shared().is_immediate()
+    }
+
     fn settle(&self, position: Position) -> Result<Position> {
-        if self.shared().is_immediate() {
+        if self.is_immediate() {
             self.shared().wait_durable(position)?;
         }
         Ok(position)
@@ -304,6 +314,12 @@ impl Store {
     /// The file system it lives in.
     pub fn vfs(&self) -> &Arc<dyn Vfs> {
         &self.shared().vfs
+    }
+
+    /// What the layer above keeps with the store, one for all handles: made for whoever asks first.
+    pub(crate) fn companion<T: Any + Clone + Send + Sync>(&self, make: impl Fn() -> T) -> T {
+        let companion = self.shared().companion.get_or_init(|| Box::new(make()));
+        companion.downcast_ref().cloned().unwrap_or_else(make)
     }
 
     /// What the store holds, and where.

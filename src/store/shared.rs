@@ -1,8 +1,9 @@
 //! What every handle and every background thread of one open store share.
 
+use std::any::Any;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) recovery: Recovery,
     pub(crate) leftovers: Mutex<Leftovers>,
     pub(crate) lock: Mutex<Option<Box<dyn LockGuard>>>,
+    /// See [`Store::companion`](crate::store::Store).
+    pub(crate) companion: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// What an open found, ready to be shared.
@@ -72,6 +75,7 @@ impl Shared {
             recovery: parts.recovery,
             leftovers: Mutex::new(parts.leftovers),
             lock: Mutex::new(Some(parts.lock)),
+            companion: OnceLock::new(),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::connector::lock::table::Shared;
 use crate::error::Result;
 use crate::vfs::Vfs;
 
-pub(crate) use crate::connector::lock::request::Acquire;
+pub(crate) use crate::connector::lock::request::{Acquire, check_lease};
 
 /// The locks of one store. Clones are the same table.
 #[derive(Clone, Debug)]

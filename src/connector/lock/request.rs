@@ -44,7 +44,7 @@ impl Wait {
     }
 }
 
-pub(super) fn check_lease(lease: Option<Duration>) -> Result<()> {
+pub(crate) fn check_lease(lease: Option<Duration>) -> Result<()> {
     if lease.is_some_and(|lease| lease.is_zero()) {
         return Err(Error::invalid("a lease of zero ends before it begins; give a time, or none"));
     }

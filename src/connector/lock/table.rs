@@ -13,6 +13,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::batch::moment;
+use crate::connector::closed;
 use crate::connector::interface::LockHandle;
 use crate::connector::lock::request::Request;
 use crate::connector::lock::timer::Timer;
@@ -129,8 +130,7 @@ impl Turn<'_> {
     pub(super) fn poll(&mut self, request: &mut Request, waker: &Waker) -> Poll<Result<LockHandle>> {
         if request.client.load(Ordering::Relaxed) {
             request.ticket = None;
-            let message = "the storage connector is closed; open it again";
-            return Poll::Ready(Err(Error::new(ErrorKind::Closed, message)));
+            return Poll::Ready(Err(closed()));
         }
         request.begin(self.now);
         if let Some(ticket) = request.ticket {

@@ -248,8 +248,10 @@ fn leases_and_waits_end_by_the_system_clock_too() {
     for _ in 0..3 {
         acquire(None).unwrap();
     }
-    assert_eq!(acquire(Some(0.001)).unwrap_err().kind(), ErrorKind::Timeout);
     acquire(Some(60.0)).unwrap();
+    let _held = block_on(client.acquire("other", None, None).unwrap()).unwrap();
+    let error = block_on(client.acquire("other", Some(0.001), None).unwrap()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
 }
 
 #[test]
