@@ -1,6 +1,6 @@
 //! How long the slowest puts take: what an average hides.
 //!
-//! `cargo bench --bench tails -- [records in millions]`
+//! `cargo bench --bench tails -- [millions of puts] [capture|hot|random]`
 
 mod common;
 
@@ -19,7 +19,7 @@ fn main() {
     });
     drop(keys);
     let hot: Vec<String> = (0..10_000).map(|index| format!("state/model/{index:05}")).collect();
-    run("hot keys", count, |store, index| {
+    run("hot", count, |store, index| {
         let value = records.get(index).as_bytes().first_chunk::<200>().unwrap();
         store.put(&hot[Chance(index).below(10_000) as usize], value).unwrap();
     });
@@ -31,6 +31,10 @@ fn main() {
 }
 
 fn run(name: &str, count: u64, put: impl Fn(&Store, u64)) {
+    let named = std::env::args().skip(1).find(|arg| arg.chars().all(char::is_alphabetic));
+    if named.is_some_and(|named| named != name) {
+        return;
+    }
     let dir = folder();
     let store = open(dir.path(), SyncPolicy::SyncOnBoundary);
     let mut times = Vec::with_capacity(count as usize);
@@ -58,4 +62,14 @@ fn run(name: &str, count: u64, put: impl Fn(&Store, u64)) {
         at(1.0),
         times.iter().filter(|time| **time > Duration::from_millis(1)).count(),
     );
+    let mut low = Duration::ZERO;
+    for high in [500, 2_000, 5_000, 20_000, 100_000, 1_000_000, u64::MAX].map(Duration::from_nanos) {
+        let within: Vec<_> = times.iter().filter(|t| **t >= low && **t < high).collect();
+        println!(
+            "   {low:?}..{high:?}: {} puts {:?}",
+            within.len(),
+            within.iter().copied().sum::<Duration>()
+        );
+        low = high;
+    }
 }

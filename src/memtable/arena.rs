@@ -1,5 +1,8 @@
 //! Memory for nodes: chunks that grow, cut from the front, freed together.
 //!
+//! Full-sized chunks of a table that is done go into a pool, for the next one: memory that was used
+//! before costs no page faults, which are several times as dear as an insert.
+//!
 //! The chunks belong to the table, which readers keep alive; the place to cut next belongs to the
 //! writer. Readers reach nodes by pointers and never look here, so the list of chunks may have a lock.
 
@@ -7,6 +10,7 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
@@ -18,10 +22,43 @@ pub(super) const ALIGN: usize = 8;
 const FIRST_CHUNK: usize = 4 * 1024;
 const LARGEST_CHUNK: usize = 1024 * 1024;
 
+/// Chunks that wait for the next table: at most as many as one table is expected to need.
+pub(crate) struct ChunkPool {
+    chunk_size: usize,
+    most: usize,
+    free: Mutex<Vec<Chunk>>,
+}
+
+impl ChunkPool {
+    /// For tables that are expected to reach this many bytes.
+    pub(crate) fn new(table_size: usize) -> Arc<Self> {
+        let chunk_size = (table_size / 8).clamp(FIRST_CHUNK, LARGEST_CHUNK);
+        Arc::new(Self { chunk_size, most: table_size / chunk_size, free: Mutex::default() })
+    }
+
+    fn take(&self, size: usize) -> Chunk {
+        let used = if size == self.chunk_size { self.free.lock().pop() } else { None };
+        used.unwrap_or_else(|| Chunk::new(size))
+    }
+
+    fn give_back(&self, chunks: Vec<Chunk>) {
+        let mut free = self.free.lock();
+        let room = self.most.saturating_sub(free.len());
+        free.extend(chunks.into_iter().filter(|chunk| chunk.layout.size() == self.chunk_size).take(room));
+    }
+}
+
 /// The memory of one table.
 pub(super) struct Chunks {
+    pool: Arc<ChunkPool>,
     list: Mutex<Vec<Chunk>>,
     bytes: AtomicUsize,
+}
+
+impl Drop for Chunks {
+    fn drop(&mut self) {
+        self.pool.give_back(std::mem::take(self.list.get_mut()));
+    }
 }
 
 struct Chunk {
@@ -56,8 +93,8 @@ impl Chunk {
 }
 
 impl Chunks {
-    pub(super) fn new() -> Self {
-        Self { list: Mutex::new(Vec::new()), bytes: AtomicUsize::new(0) }
+    pub(super) fn new(pool: Arc<ChunkPool>) -> Self {
+        Self { pool, list: Mutex::new(Vec::new()), bytes: AtomicUsize::new(0) }
     }
 
     /// Bytes in all chunks, used or not.
@@ -66,7 +103,7 @@ impl Chunks {
     }
 
     fn add(&self, size: usize) -> NonNull<u8> {
-        let chunk = Chunk::new(size);
+        let chunk = self.pool.take(size);
         let start = chunk.start;
         self.bytes.fetch_add(chunk.layout.size(), Ordering::Relaxed);
         self.list.lock().push(chunk);
@@ -79,21 +116,15 @@ pub(super) struct Bump {
     free: NonNull<u8>,
     left: usize,
     next_chunk: usize,
-    largest_chunk: usize,
 }
 
 // SAFETY: the pointer is to memory that no one else has been given yet, and moves with the `Bump`.
 unsafe impl Send for Bump {}
 
 impl Bump {
-    /// For a table that is expected to reach this many bytes.
-    pub(super) fn new(capacity_hint: usize) -> Self {
-        Self {
-            free: NonNull::dangling(),
-            left: 0,
-            next_chunk: FIRST_CHUNK,
-            largest_chunk: (capacity_hint / 8).clamp(FIRST_CHUNK, LARGEST_CHUNK),
-        }
+    /// Has nothing to cut from yet.
+    pub(super) fn new() -> Self {
+        Self { free: NonNull::dangling(), left: 0, next_chunk: FIRST_CHUNK }
     }
 
     /// Fresh memory of at least this size, aligned to [`ALIGN`], that lives as long as `chunks`.
@@ -117,7 +148,7 @@ impl Bump {
         }
         self.free = chunks.add(self.next_chunk);
         self.left = self.next_chunk;
-        self.next_chunk = (self.next_chunk * 2).min(self.largest_chunk);
+        self.next_chunk = (self.next_chunk * 2).min(chunks.pool.chunk_size);
         // SAFETY: `size` is at most a quarter of the chunk.
         unsafe { self.cut(size) }
     }

@@ -15,6 +15,7 @@ mod table;
 mod tests;
 mod writer;
 
+pub(crate) use arena::ChunkPool;
 pub(crate) use cursor::MemtableCursor;
 pub(crate) use table::Memtable;
 pub(crate) use writer::{MemtableWriter, memtable};

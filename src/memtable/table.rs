@@ -2,9 +2,10 @@
 
 #![expect(unsafe_code, reason = "follows links, whose levels it knows")]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::memtable::arena::{Bump, Chunks};
+use crate::memtable::arena::{Bump, ChunkPool, Chunks};
 use crate::memtable::node::{MAX_HEIGHT, Node, RawNode, Target};
 
 /// The newest entries in order. Readers use it from any thread while its writer inserts.
@@ -19,9 +20,9 @@ pub(crate) struct Memtable {
 
 impl Memtable {
     /// An empty table, and what its writer allocates with.
-    pub(super) fn new(capacity_hint: usize) -> (Self, Bump) {
-        let chunks = Chunks::new();
-        let mut bump = Bump::new(capacity_hint);
+    pub(super) fn new(pool: Arc<ChunkPool>) -> (Self, Bump) {
+        let chunks = Chunks::new(pool);
+        let mut bump = Bump::new();
         let nothing = Target { key: &[], seq: 0 };
         // SAFETY: both are new.
         let head = unsafe { Node::create(&chunks, &mut bump, MAX_HEIGHT, nothing, &[]) }.raw();

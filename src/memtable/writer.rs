@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use crate::memtable::arena::Bump;
+use crate::memtable::arena::{Bump, ChunkPool};
 use crate::memtable::node::{MAX_HEIGHT, Node, RawNode, Target};
 use crate::memtable::table::{Memtable, descend};
 
-/// An empty memtable that is expected to reach about this many bytes, and its writer.
-pub(crate) fn memtable(capacity_hint: usize) -> (MemtableWriter, Arc<Memtable>) {
-    let (table, bump) = Memtable::new(capacity_hint);
+/// An empty memtable, and its writer.
+pub(crate) fn memtable(pool: &Arc<ChunkPool>) -> (MemtableWriter, Arc<Memtable>) {
+    let (table, bump) = Memtable::new(pool.clone());
     let table = Arc::new(table);
     let splice = [table.head().raw(); MAX_HEIGHT];
     let writer = MemtableWriter { table: Arc::clone(&table), bump, splice, random: SEED };

@@ -129,7 +129,7 @@ impl Replaying {
         }
         self.keep(log)?;
         if self.replayed.tables.table.table().bytes() >= self.sizes.memtable {
-            let frozen = self.replayed.tables.freeze(self.sizes.memtable, self.replayed.end);
+            let frozen = self.replayed.tables.freeze(self.replayed.end);
             self.replayed.frozen.push(frozen);
         }
         Ok(())

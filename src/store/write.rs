@@ -9,7 +9,7 @@ use crate::batch::Op;
 use crate::entry::{Entry, Place, Pointer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Action, Appender, Frame, FrameOp, LogFile, Position, Space, TableBuilder};
-use crate::memtable::{MemtableWriter, memtable};
+use crate::memtable::{ChunkPool, MemtableWriter, memtable};
 use crate::store::durability::Written;
 use crate::store::shared::Shared;
 use crate::store::view::Frozen;
@@ -31,6 +31,7 @@ pub(crate) struct Writer {
 
 /// The memtable in use and what goes into it: the same for a write and for a replay.
 pub(crate) struct Tables {
+    pool: Arc<ChunkPool>,
     pub(crate) table: MemtableWriter,
     /// The newest sequence number given out.
     pub(crate) seq: u64,
@@ -42,8 +43,9 @@ pub(crate) struct Tables {
 
 impl Tables {
     pub(crate) fn new(memtable_size: usize, inline_limit: usize, seq: u64, time: u64) -> Self {
-        let (table, _) = memtable(memtable_size);
-        Self { table, seq, time, inline_limit, entry: Vec::new() }
+        let pool = ChunkPool::new(memtable_size);
+        let (table, _) = memtable(&pool);
+        Self { pool, table, seq, time, inline_limit, entry: Vec::new() }
     }
 
     /// Puts a frame's operations, whose payloads lie in this log, into the memtable.
@@ -84,8 +86,8 @@ impl Tables {
     }
 
     /// Starts a new memtable; the old one takes no more writes.
-    pub(crate) fn freeze(&mut self, memtable_size: usize, end: Position) -> Frozen {
-        let (table, _) = memtable(memtable_size);
+    pub(crate) fn freeze(&mut self, end: Position) -> Frozen {
+        let (table, _) = memtable(&self.pool);
         let full = std::mem::replace(&mut self.table, table);
         Frozen { table: full.table().clone(), end, seq: self.seq, time: self.time }
     }
@@ -245,7 +247,7 @@ impl Shared {
 
     /// Hands the memtable over to be flushed.
     pub(crate) fn freeze(&self, writer: &mut Writer, end: Position) {
-        let frozen = writer.tables.freeze(self.options.sizes.memtable, end);
+        let frozen = writer.tables.freeze(end);
         let active = writer.tables.table.table().clone();
         self.change_view(|view| {
             view.frozen.push(frozen);

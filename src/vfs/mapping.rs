@@ -152,11 +152,32 @@ impl Mapping {
     pub(super) fn sync(&self, range: Range<usize>) -> Option<io::Result<()>> {
         match &self.memory {
             Memory::File(map) if self.access == Access::Write && range.end <= self.len => {
+                self.unmap_pages(&range);
                 Some(map.flush_range(range.start, range.len()))
             }
             _ => None,
         }
     }
+
+    /// Takes the pages that lie wholly in this range out of the page table, at once: the kernel, before it
+    /// writes a page, would take each of them out by itself and interrupt the other processors for it. The
+    /// bytes stay in the page cache, and whoever touches them next has them mapped again.
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn unmap_pages(&self, range: &Range<usize>) {
+        use rustix::mm::{Advice, madvise};
+        let (start, end) = (range.start.next_multiple_of(ALIGNMENT), range.end / ALIGNMENT * ALIGNMENT);
+        if start < end {
+            // SAFETY: `start..end` lies within the mapping and on pages. The mapping is one of a file and
+            // shared, so that the advice changes no byte: what was stored is in the page cache.
+            let _ = unsafe {
+                let first = self.base.as_ptr().add(start);
+                madvise(first.cast(), end - start, Advice::LinuxDontNeed)
+            };
+        }
+    }
+
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    fn unmap_pages(&self, _range: &Range<usize>) {}
 
     /// Makes the pages that hold these bytes ready to be stored to, so that the writer does not stop at
     /// page faults. Contents stay as they are, so this may run beside the writer. Does nothing where there
