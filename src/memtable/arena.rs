@@ -36,9 +36,8 @@ impl ChunkPool {
         Arc::new(Self { chunk_size, most: table_size / chunk_size, free: Mutex::default() })
     }
 
-    fn take(&self, size: usize) -> Chunk {
-        let used = if size == self.chunk_size { self.free.lock().pop() } else { None };
-        used.unwrap_or_else(|| Chunk::new(size))
+    fn take(&self) -> Option<Chunk> {
+        self.free.lock().pop()
     }
 
     fn give_back(&self, chunks: Vec<Chunk>) {
@@ -102,8 +101,7 @@ impl Chunks {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    fn add(&self, size: usize) -> NonNull<u8> {
-        let chunk = self.pool.take(size);
+    fn add(&self, chunk: Chunk) -> NonNull<u8> {
         let start = chunk.start;
         self.bytes.fetch_add(chunk.layout.size(), Ordering::Relaxed);
         self.list.lock().push(chunk);
@@ -144,12 +142,16 @@ impl Bump {
     fn allocate_in_new_chunk(&mut self, chunks: &Chunks, size: usize) -> NonNull<u8> {
         if size > self.next_chunk / 4 {
             // Its own chunk: the rest of the present one stays in use.
-            return chunks.add(size);
+            return chunks.add(Chunk::new(size));
         }
-        self.free = chunks.add(self.next_chunk);
-        self.left = self.next_chunk;
-        self.next_chunk = (self.next_chunk * 2).min(chunks.pool.chunk_size);
-        // SAFETY: `size` is at most a quarter of the chunk.
+        let chunk = chunks.pool.take().unwrap_or_else(|| {
+            let size = self.next_chunk;
+            self.next_chunk = (size * 2).min(chunks.pool.chunk_size);
+            Chunk::new(size)
+        });
+        self.left = chunk.layout.size();
+        self.free = chunks.add(chunk);
+        // SAFETY: `size` is at most a quarter of a chunk of this table's, and those of the pool are larger still.
         unsafe { self.cut(size) }
     }
 
