@@ -62,14 +62,4 @@ fn run(name: &str, count: u64, put: impl Fn(&Store, u64)) {
         at(1.0),
         times.iter().filter(|time| **time > Duration::from_millis(1)).count(),
     );
-    let mut low = Duration::ZERO;
-    for high in [500, 2_000, 5_000, 20_000, 100_000, 1_000_000, u64::MAX].map(Duration::from_nanos) {
-        let within: Vec<_> = times.iter().filter(|t| **t >= low && **t < high).collect();
-        println!(
-            "   {low:?}..{high:?}: {} puts {:?}",
-            within.len(),
-            within.iter().copied().sum::<Duration>()
-        );
-        low = high;
-    }
 }

@@ -11,7 +11,10 @@ use crate::segment::{Segment, SegmentWriter};
 use crate::vfs::Vfs;
 
 /// Gives the payload of a logged entry that is to lie in the segment from now on.
-pub(crate) type Inliner<'a> = &'a dyn Fn(&Entry<'_>) -> Result<Option<Vec<u8>>>;
+pub(crate) type Inliner<'a> = Box<dyn Fn(&Entry<'_>) -> Result<Option<Vec<u8>>> + 'a>;
+
+/// So many items are merged between two pauses: a few milliseconds.
+const PAUSE_EVERY: u64 = 16 << 10;
 
 /// What a merge needs to know.
 pub(crate) struct Merge<'a> {
@@ -24,8 +27,10 @@ pub(crate) struct Merge<'a> {
     pub(crate) now: u64,
     /// A new segment starts after this many bytes.
     pub(crate) segment_size: usize,
-    pub(crate) next_number: &'a dyn Fn() -> u64,
-    pub(crate) inline: Option<Inliner<'a>>,
+    pub(crate) next_number: Box<dyn Fn() -> u64 + 'a>,
+    pub(crate) inline: Inliner<'a>,
+    /// Called again and again, for what cannot wait until a long merge is done.
+    pub(crate) pause: Box<dyn Fn() -> Result<()> + 'a>,
 }
 
 /// The segments a merge wrote: durable, but in no manifest yet.
@@ -50,10 +55,15 @@ impl Merge<'_> {
         }
     }
 
-    fn write_all(&self, sources: Vec<Source>, output: &mut Writing<'_>) -> Result<()> {
+    fn write_all(&self, sources: Vec<Source>, output: &mut Writing<'_, '_>) -> Result<()> {
         let mut cursor = MergeCursor::forward(sources, None)?;
         let (mut last, mut first) = (Vec::new(), true);
+        let mut items: u64 = 0;
         while cursor.valid() {
+            items += 1;
+            if items.is_multiple_of(PAUSE_EVERY) {
+                (self.pause)()?;
+            }
             // The newest version of a key comes first; readers of older ones hold their own view.
             if first || cursor.key() != last.as_slice() {
                 first = false;
@@ -66,7 +76,7 @@ impl Merge<'_> {
         Ok(())
     }
 
-    fn write_one(&self, cursor: &MergeCursor, output: &mut Writing<'_>) -> Result<()> {
+    fn write_one(&self, cursor: &MergeCursor, output: &mut Writing<'_, '_>) -> Result<()> {
         let bytes = cursor.value();
         let entry = Entry::decode(bytes).map_err(|_| {
             let key = crate::key::Printable(cursor.key());
@@ -80,7 +90,7 @@ impl Merge<'_> {
             Entry::tombstone(entry.modified).encode(&mut encoded);
             return output.add(cursor.key(), cursor.seq(), &encoded);
         }
-        match self.inline.map_or(Ok(None), |inline| inline(&entry))? {
+        match (self.inline)(&entry)? {
             Some(payload) => {
                 Entry { place: Place::Inline(&payload), ..entry }.encode(&mut encoded);
                 output.add(cursor.key(), cursor.seq(), &encoded)
@@ -90,14 +100,14 @@ impl Merge<'_> {
     }
 }
 
-struct Writing<'a> {
-    merge: &'a Merge<'a>,
+struct Writing<'a, 'm> {
+    merge: &'a Merge<'m>,
     current: Option<(u64, SegmentWriter)>,
     paths: Vec<PathBuf>,
     done: Output,
 }
 
-impl Writing<'_> {
+impl Writing<'_, '_> {
     fn add(&mut self, key: &[u8], seq: u64, entry: &[u8]) -> Result<()> {
         let merge = self.merge;
         if self.current.as_ref().is_some_and(|(_, writer)| writer.size_estimate() >= merge.segment_size) {

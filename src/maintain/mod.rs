@@ -4,4 +4,4 @@ mod merge;
 mod plan;
 
 pub(crate) use merge::{Inliner, Merge, Output};
-pub(crate) use plan::{Plan, home_level, plan};
+pub(crate) use plan::{Claim, Plan, home_level, plan};

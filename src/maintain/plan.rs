@@ -41,10 +41,29 @@ pub(crate) fn plan(version: &Version, sizes: &Sizes) -> Option<Plan> {
     level0(version, sizes).or_else(|| too_large(version, sizes)).or_else(|| small_run(version, sizes))
 }
 
+/// The keys, and the level, that a merge under way will write somewhere into.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    level: usize,
+    first: Vec<u8>,
+    last: Vec<u8>,
+}
+
+impl Claim {
+    pub(crate) fn of(inputs: &[Arc<Segment>], level: usize) -> Self {
+        let (first, last) = range(inputs);
+        Self { level, first: first.into(), last: last.into() }
+    }
+}
+
 /// The deepest level at which a new segment of these keys overlaps nothing on its way down.
-pub(crate) fn home_level(version: &Version, first: &[u8], last: &[u8]) -> usize {
-    let free = |level: &&Vec<Arc<Segment>>| !level.iter().any(|segment| overlaps(segment, first, last));
-    version.levels.iter().take_while(free).count().saturating_sub(1)
+pub(crate) fn home_level(version: &Version, claim: Option<&Claim>, first: &[u8], last: &[u8]) -> usize {
+    let claimed = |at| claim.is_some_and(|of| of.level == at && *of.first <= *last && *first <= *of.last);
+    let levels = version.levels.iter().enumerate();
+    let free = levels.take_while(|(at, level)| {
+        !claimed(*at) && !level.iter().any(|segment| overlaps(segment, first, last))
+    });
+    free.count().saturating_sub(1)
 }
 
 fn overlaps(segment: &Segment, first: &[u8], last: &[u8]) -> bool {

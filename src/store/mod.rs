@@ -2,6 +2,7 @@
 
 mod background;
 mod durability;
+mod flush;
 mod recover;
 mod replayed;
 mod scan;

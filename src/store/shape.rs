@@ -1,30 +1,21 @@
-//! Flushing and merging: what the planner says, done, and written into the manifest.
+//! Merging: what the planner says, done, and written into the manifest.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::cursor::Source;
-use crate::entry::{Entry, Place};
-use crate::error::{Error, Result};
-use crate::log::{LogFile, Position};
-use crate::maintain::{Inliner, Merge, Output, Plan, home_level, plan};
-use crate::manifest::{Edit, Flushed, LEVELS, LogRecord, SegmentRecord, State, Version};
-use crate::memtable::MemtableCursor;
+use crate::error::Result;
+use crate::maintain::{Claim, Merge, Output, Plan, plan};
+use crate::manifest::{Edit, LogRecord, SegmentRecord, State, Version};
 use crate::segment::{Segment, SegmentCursor};
 use crate::store::shared::Shared;
-use crate::store::view::{Frozen, View};
-
-/// Closing does only those merges that take a moment.
-const CLOSING_MERGE: u64 = 4 << 20;
+use crate::store::view::View;
 
 impl Shared {
     /// Flushes all that waits, then merges until the planner is content or the store closes.
     pub(crate) fn shape(&self) -> Result<()> {
         loop {
-            if self.flush_oldest(None)? {
-                let _writer = self.writer.lock();
-                self.flushed.notify_all();
+            if self.flush_waiting(None)? {
                 continue;
             }
             if self.closed.load(Ordering::Acquire) {
@@ -37,50 +28,22 @@ impl Shared {
         }
     }
 
-    /// Writes the oldest waiting memtable as a segment; false if none waits.
-    fn flush_oldest(&self, folded: Option<&BTreeMap<u64, LogFile>>) -> Result<bool> {
-        let view = self.view();
-        let Some(frozen) = view.frozen.first() else { return Ok(false) };
-        // The segment will point into the logs: those bytes come first.
-        self.wait_durable(frozen.end)?;
-        let level = flush_level(&view, frozen);
-        let inline = |entry: &Entry<'_>| inline(folded, entry);
-        let inliner: Option<Inliner<'_>> = if folded.is_some() { Some(&inline) } else { None };
-        let sources = vec![Source::Memtable(MemtableCursor::new(frozen.table.clone()))];
-        let output = self.merge(sources, level, level == LEVELS - 1, inliner)?;
-        let mut flushed =
-            Flushed { log: frozen.end.log, offset: frozen.end.offset, seq: frozen.seq, time: frozen.time };
-        if folded.is_some() {
-            // Closing: no frame will follow in this log.
-            flushed = Flushed { log: frozen.end.log + 1, offset: 0, ..flushed };
-        }
-        let edit =
-            Edit { flushed: Some(flushed), logs: self.ends(&view, flushed.position()), ..Edit::default() };
-        self.install(edit, output, &[])?;
-        Ok(true)
-    }
-
-    fn merge(
-        &self,
-        sources: Vec<Source>,
-        level: usize,
-        bottom: bool,
-        inline: Option<Inliner<'_>>,
-    ) -> Result<Output> {
-        let merge = Merge {
+    /// A merge into this level that drops nothing but old versions, and does nothing else meanwhile.
+    pub(crate) fn merge_into(&self, level: usize) -> Merge<'_> {
+        Merge {
             vfs: &*self.vfs,
             dir: &self.dir,
             level,
-            bottom,
+            bottom: false,
             now: self.vfs.now(),
             segment_size: self.options.sizes.segment,
-            next_number: &|| self.next_segment.fetch_add(1, Ordering::Relaxed),
-            inline,
-        };
-        merge.run(sources)
+            next_number: Box::new(|| self.next_segment.fetch_add(1, Ordering::Relaxed)),
+            inline: Box::new(|_| Ok(None)),
+            pause: Box::new(|| Ok(())),
+        }
     }
 
-    fn run(&self, plan: Plan) -> Result<()> {
+    pub(crate) fn run(&self, plan: Plan) -> Result<()> {
         match plan {
             Plan::Move { segment, level } => {
                 let record =
@@ -90,26 +53,19 @@ impl Shared {
             }
             Plan::Merge { inputs, level, bottom } => {
                 let cursors = inputs.iter().map(|input| Source::Segment(SegmentCursor::new(input.clone())));
-                let output = self.merge(cursors.collect(), level, bottom, None)?;
+                let claim = Claim::of(&inputs, level);
+                // Writers must not wait for a merge: what has to be flushed is, in the midst of it.
+                let pause = Box::new(|| self.flush_waiting(Some(&claim)).map(drop));
+                let merge = Merge { bottom, pause, ..self.merge_into(level) };
+                let output = merge.run(cursors.collect())?;
                 self.install(Edit::default(), output, &inputs)
             }
         }
     }
 
-    /// The logs that are complete and durable now, with their ends.
-    fn ends(&self, view: &View, flushed: Position) -> Vec<LogRecord> {
-        let manifest = self.manifest.lock();
-        let open = manifest.state().logs.values().filter(|log| log.end.is_none() && log.number < flushed.log);
-        let ended = open.filter_map(|record| {
-            let log = view.logs.iter().find(|log| log.id.number == record.number)?;
-            Some(LogRecord { end: Some(log.mapping.published() as u64), ..*record })
-        });
-        ended.collect()
-    }
-
     /// Makes the new segments part of the store and the old ones, with the logs that nobody refers to
     /// any more, no part of it; first in the manifest, then for readers, then on disk.
-    fn install(&self, mut edit: Edit, output: Output, inputs: &[Arc<Segment>]) -> Result<()> {
+    pub(crate) fn install(&self, mut edit: Edit, output: Output, inputs: &[Arc<Segment>]) -> Result<()> {
         let mut manifest = self.manifest.lock();
         let view = self.view();
         let old = &view.version;
@@ -157,53 +113,6 @@ impl Shared {
             let _ = self.vfs.remove(&crate::log::path(&self.dir, number));
         }
     }
-
-    /// The last flush: values of a short log move into the segment, so that the log can go.
-    pub(crate) fn fold(&self, last: Option<LogFile>, unused: Option<u64>) -> Result<()> {
-        self.sync_all()?;
-        let limit = self.options.sizes.fold_limit;
-        let last = last.filter(|log| log.mapping.published() <= limit);
-        let folded: BTreeMap<_, _> = last.into_iter().map(|log| (log.id.number, log)).collect();
-        {
-            let mut writer = self.writer.lock();
-            let end = writer.position();
-            if !self.view().active.is_empty() {
-                self.freeze(&mut writer, end);
-            }
-        }
-        while self.flush_oldest((self.view().frozen.len() == 1).then_some(&folded))? {}
-        self.drop_unused(unused)?;
-        while let Some(plan) = plan(&self.view().version, &self.options.sizes)
-            && plan.bytes() <= CLOSING_MERGE
-        {
-            self.run(plan)?;
-        }
-        Ok(())
-    }
-
-    fn drop_unused(&self, unused: Option<u64>) -> Result<()> {
-        let mut manifest = self.manifest.lock();
-        let Some(number) = unused.filter(|number| manifest.state().logs.contains_key(number)) else {
-            return Ok(());
-        };
-        manifest.commit(&Edit { dropped_logs: vec![number], ..Edit::default() })?;
-        let _ = self.vfs.remove(&crate::log::path(&self.dir, number));
-        Ok(())
-    }
-}
-
-fn flush_level(view: &View, frozen: &Frozen) -> usize {
-    let mut cursor = MemtableCursor::new(frozen.table.clone());
-    cursor.seek_first();
-    let first = cursor.key().to_vec();
-    cursor.seek_last();
-    home_level(&view.version, &first, cursor.key())
-}
-
-fn inline(folded: Option<&BTreeMap<u64, LogFile>>, entry: &Entry<'_>) -> Result<Option<Vec<u8>>> {
-    let Place::Logged(pointer) = entry.place else { return Ok(None) };
-    let log = folded.and_then(|folded| folded.get(&pointer.log));
-    log.map(|log| Ok::<_, Error>(log.payload(&pointer, entry.payload_len())?.to_vec())).transpose()
 }
 
 /// Logs that no segment refers to, nor any memtable: all that is in them is flushed.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
@@ -17,6 +18,9 @@ use crate::store::view::Frozen;
 /// So many memtables may wait for their flush before writers wait too.
 const MAX_FROZEN: usize = 8;
 
+/// From so many on writers are slowed down, so that they need not be stopped.
+const SLOW_FROZEN: usize = 4;
+
 pub(crate) struct Writer {
     space: Space,
     log: Option<Appender>,
@@ -26,6 +30,8 @@ pub(crate) struct Writer {
     opened_at: Position,
     next_log: u64,
     tables: Tables,
+    /// The memtable's size when it was last looked at whether to slow down.
+    paced: usize,
     builder: TableBuilder,
 }
 
@@ -102,6 +108,7 @@ impl Writer {
             opened_at,
             next_log,
             tables,
+            paced: 0,
             builder: TableBuilder::default(),
         }
     }
@@ -162,6 +169,7 @@ impl Shared {
     /// The writer, once there is room for what it may write.
     fn admit(self: &Arc<Self>) -> Result<MutexGuard<'_, Writer>> {
         let mut writer = self.writer.lock();
+        self.pace(&mut writer);
         loop {
             self.check_open()?;
             self.durability.check()?;
@@ -175,6 +183,20 @@ impl Shared {
             }
             self.nudge();
             self.flushed.wait(&mut writer);
+        }
+    }
+
+    /// Waits for a moment if flushes fall behind: at each step of the memtable's growth, and longer the
+    /// further behind they are, but never for a flush to end.
+    fn pace(&self, writer: &mut MutexGuard<'_, Writer>) {
+        let bytes = writer.tables.table.table().bytes();
+        if bytes == writer.paced {
+            return;
+        }
+        writer.paced = bytes;
+        let behind = (self.view().frozen.len() + 1).saturating_sub(SLOW_FROZEN);
+        if behind > 0 {
+            self.flushed.wait_for(writer, Duration::from_micros(500 * behind as u64));
         }
     }
 

@@ -1,0 +1,108 @@
+//! Flushing: memtables become segments, and at the end a short log's values too.
+
+use std::collections::BTreeMap;
+
+use crate::cursor::Source;
+use crate::entry::{Entry, Place};
+use crate::error::{Error, Result};
+use crate::log::{LogFile, Position};
+use crate::maintain::{Claim, Inliner, Merge, home_level, plan};
+use crate::manifest::{Edit, Flushed, LEVELS, LogRecord};
+use crate::memtable::MemtableCursor;
+use crate::store::shared::Shared;
+use crate::store::view::{Frozen, View};
+
+/// Closing does only those merges that take a moment.
+const CLOSING_MERGE: u64 = 4 << 20;
+
+impl Shared {
+    /// Flushes the oldest memtable that waits, beside a merge that may be under way; false if none waits.
+    pub(crate) fn flush_waiting(&self, claim: Option<&Claim>) -> Result<bool> {
+        let flushed = self.flush_oldest(None, claim)?;
+        if flushed {
+            let _writer = self.writer.lock();
+            self.flushed.notify_all();
+        }
+        Ok(flushed)
+    }
+
+    fn flush_oldest(&self, folded: Option<&BTreeMap<u64, LogFile>>, claim: Option<&Claim>) -> Result<bool> {
+        let view = self.view();
+        let Some(frozen) = view.frozen.first() else { return Ok(false) };
+        // The segment will point into the logs: those bytes come first.
+        self.wait_durable(frozen.end)?;
+        let level = flush_level(&view, frozen, claim);
+        let inline: Inliner<'_> = Box::new(|entry| inline(folded, entry));
+        let merge = Merge { bottom: level == LEVELS - 1, inline, ..self.merge_into(level) };
+        let sources = vec![Source::Memtable(MemtableCursor::new(frozen.table.clone()))];
+        let output = merge.run(sources)?;
+        let mut flushed =
+            Flushed { log: frozen.end.log, offset: frozen.end.offset, seq: frozen.seq, time: frozen.time };
+        if folded.is_some() {
+            // Closing: no frame will follow in this log.
+            flushed = Flushed { log: frozen.end.log + 1, offset: 0, ..flushed };
+        }
+        let edit =
+            Edit { flushed: Some(flushed), logs: self.ends(&view, flushed.position()), ..Edit::default() };
+        self.install(edit, output, &[])?;
+        Ok(true)
+    }
+
+    /// The logs that are complete and durable now, with their ends.
+    fn ends(&self, view: &View, flushed: Position) -> Vec<LogRecord> {
+        let manifest = self.manifest.lock();
+        let open = manifest.state().logs.values().filter(|log| log.end.is_none() && log.number < flushed.log);
+        let ended = open.filter_map(|record| {
+            let log = view.logs.iter().find(|log| log.id.number == record.number)?;
+            Some(LogRecord { end: Some(log.mapping.published() as u64), ..*record })
+        });
+        ended.collect()
+    }
+
+    /// The last flush: values of a short log move into the segment, so that the log can go.
+    pub(crate) fn fold(&self, last: Option<LogFile>, unused: Option<u64>) -> Result<()> {
+        self.sync_all()?;
+        let limit = self.options.sizes.fold_limit;
+        let last = last.filter(|log| log.mapping.published() <= limit);
+        let folded: BTreeMap<_, _> = last.into_iter().map(|log| (log.id.number, log)).collect();
+        {
+            let mut writer = self.writer.lock();
+            let end = writer.position();
+            if !self.view().active.is_empty() {
+                self.freeze(&mut writer, end);
+            }
+        }
+        while self.flush_oldest((self.view().frozen.len() == 1).then_some(&folded), None)? {}
+        self.drop_unused(unused)?;
+        while let Some(plan) = plan(&self.view().version, &self.options.sizes)
+            && plan.bytes() <= CLOSING_MERGE
+        {
+            self.run(plan)?;
+        }
+        Ok(())
+    }
+
+    fn drop_unused(&self, unused: Option<u64>) -> Result<()> {
+        let mut manifest = self.manifest.lock();
+        let Some(number) = unused.filter(|number| manifest.state().logs.contains_key(number)) else {
+            return Ok(());
+        };
+        manifest.commit(&Edit { dropped_logs: vec![number], ..Edit::default() })?;
+        let _ = self.vfs.remove(&crate::log::path(&self.dir, number));
+        Ok(())
+    }
+}
+
+fn flush_level(view: &View, frozen: &Frozen, claim: Option<&Claim>) -> usize {
+    let mut cursor = MemtableCursor::new(frozen.table.clone());
+    cursor.seek_first();
+    let first = cursor.key().to_vec();
+    cursor.seek_last();
+    home_level(&view.version, claim, &first, cursor.key())
+}
+
+fn inline(folded: Option<&BTreeMap<u64, LogFile>>, entry: &Entry<'_>) -> Result<Option<Vec<u8>>> {
+    let Place::Logged(pointer) = entry.place else { return Ok(None) };
+    let log = folded.and_then(|folded| folded.get(&pointer.log));
+    log.map(|log| Ok::<_, Error>(log.payload(&pointer, entry.payload_len())?.to_vec())).transpose()
+}
