@@ -1,5 +1,7 @@
 //! Writes that wait until they are durable, and how long a killed store takes to open.
 
+#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that fails may panic")]
+
 mod common;
 
 use std::time::{Duration, Instant};

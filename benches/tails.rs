@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench tails -- [millions of puts] [capture|hot|random]`
 
+#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that fails may panic")]
+
 mod common;
 
 use std::time::{Duration, Instant};

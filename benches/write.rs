@@ -1,5 +1,7 @@
 //! Writes under `sync-on-boundary`, by one thread: captured records, batches of them, hot keys.
 
+#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that fails may panic")]
+
 mod common;
 
 use std::time::{Duration, Instant};

@@ -132,7 +132,7 @@ impl Subject {
                 damaged[at].1[offset] ^= 1 << (offset % 8);
                 noticed += usize::from(self.check(&damaged, &format!("{name} at {offset}")));
             }
-            println!("{name}: {noticed} of {} damaged bytes noticed", bytes.len());
+            common::tell(format_args!("{name}: {noticed} of {} damaged bytes noticed", bytes.len()));
             // A segment has some padding; a log has space, and values that were overwritten since.
             let blind = if name.ends_with(".log") { bytes.len() } else { 8 * 8 };
             assert!(noticed + blind >= bytes.len(), "{name}: {noticed} of {}", bytes.len());

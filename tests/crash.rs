@@ -81,7 +81,7 @@ fn enumerate(policy: SyncPolicy) {
     }
     let progress = progress.lock().unwrap();
     assert!(progress.failures.is_empty(), "{:#?}\n{:#?}", progress.failures, vfs.trace());
-    println!("{policy}: {} images of {} moments", progress.images, vfs.operations());
+    common::tell(format_args!("{policy}: {} images of {} moments", progress.images, vfs.operations()));
 }
 
 impl Progress {

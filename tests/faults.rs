@@ -85,7 +85,7 @@ fn inject(policy: SyncPolicy, fault: Fault, sticky: bool) {
         }
         assert!(lost.is_empty() || !errors.is_empty(), "{policy}, {fault:?} at {at}: lost {lost:?}");
     }
-    println!("{policy}, {fault:?}: {operations} operations, {failures} errors told");
+    common::tell(format_args!("{policy}, {fault:?}: {operations} operations, {failures} errors told"));
     assert!(failures > 0, "no injected error was ever told");
 }
 

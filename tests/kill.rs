@@ -226,7 +226,9 @@ fn kill_again_and_again(policy: SyncPolicy) {
         acknowledged_in_all += acknowledged.iter().sum::<usize>();
         store.close().unwrap_or_else(|error| panic!("{what}: {error}"));
     }
-    println!("{policy}: {KILLS} kills, {acknowledged_in_all} acknowledged writes, seed {seed}");
+    common::tell(format_args!(
+        "{policy}: {KILLS} kills, {acknowledged_in_all} acknowledged writes, seed {seed}"
+    ));
     assert!(acknowledged_in_all > 5 * KILLS, "the children did too little to prove anything");
 }
 

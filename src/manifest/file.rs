@@ -228,8 +228,21 @@ pub(crate) fn replay(bytes: &[u8], number: u64) -> Result<State> {
     }
     // The first record was durable before CURRENT named the file. Behind the last one there may be what
     // is left of a torn write, but no record: those were durable.
-    let follows = (at + 1..bytes.len()).any(|later| record(bytes, salt, later).is_ok());
-    if at == HEADER_LEN || follows { Err(damaged(at)) } else { Ok(state) }
+    if at == HEADER_LEN || is_followed(bytes, salt, at) { Err(damaged(at)) } else { Ok(state) }
+}
+
+/// Whether there is a record somewhere behind this place.
+fn is_followed(bytes: &[u8], salt: u64, at: usize) -> bool {
+    // Any four bytes may pass for a record's length. What takes more than this to look through was made to
+    // mislead, and that is damage too.
+    let mut budget = bytes.len().saturating_mul(8);
+    (at + 1..bytes.len()).any(|later| {
+        let claimed = bytes.get(later + 4..).and_then(|rest| Reader::new(rest).u32().ok());
+        let claimed = claimed.map_or(0, |len| len as usize);
+        let fits = claimed <= bytes.len() - later;
+        budget = budget.saturating_sub(if fits { claimed } else { 0 });
+        budget == 0 || record(bytes, salt, later).is_ok()
+    })
 }
 
 fn check_header(bytes: &[u8], number: u64) -> Result<u64, Option<u32>> {

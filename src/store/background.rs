@@ -108,13 +108,18 @@ impl Shared {
     }
 }
 
+/// A panic, be it of a waker, which is foreign code, is told like any other failure: nobody must wait for a
+/// thread that is gone.
+fn guarded(work: impl FnOnce() -> Result<()>) -> Result<()> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let message = "work in the background ended in a panic; reopen the store, and report this";
+        Err(Error::new(ErrorKind::Poisoned, message))
+    })
+}
+
 fn shape(shared: &Arc<Shared>, bell: &Receiver<()>) {
     for () in bell {
-        // A panic is told like any other failure: writers must not wait for a thread that is gone.
-        let result = catch_unwind(AssertUnwindSafe(|| shared.shape())).unwrap_or_else(|_| {
-            let message = "a flush or merge ended in a panic; reopen the store, and report this";
-            Err(Error::new(ErrorKind::Poisoned, message))
-        });
+        let result = guarded(|| shared.shape());
         // Under the writer's lock, so that no writer misses it between looking and waiting.
         let _writer = shared.writer.lock();
         *shared.background.error.lock() = result.err();
@@ -132,13 +137,13 @@ fn sync(shared: &Arc<Shared>, bell: &Receiver<()>) {
                     return;
                 }
                 while let Some(position) = shared.durability.awaited() {
-                    if shared.wait_durable(position).is_err() {
+                    if guarded(|| shared.wait_durable(position)).is_err() {
                         break;
                     }
                 }
             }
             // A failure poisons the store, and the next write says so.
-            recv(alarm) -> _ => { let _ = shared.sync_all(); }
+            recv(alarm) -> _ => { let _ = guarded(|| shared.sync_all()); }
         }
     }
 }

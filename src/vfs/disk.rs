@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::Receiver;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
@@ -180,24 +180,16 @@ impl DiskFile {
         Self { file, mappings: Mutex::default() }
     }
 
-    /// Refuses to change bytes that a mapping has published.
-    fn check_unpublished(&self, offset: u64) -> io::Result<()> {
-        let published = self.mappings().iter().map(|mapping| mapping.published()).max();
+    /// The mappings made through this handle, kept from becoming more as long as they are borrowed; refuses
+    /// if one of them has published the byte at `offset`, which so never changes.
+    fn unpublished_from(&self, offset: u64) -> io::Result<MutexGuard<'_, Vec<Weak<Mapping>>>> {
+        let mappings = self.mappings.lock();
+        let published = living(&mappings).map(|mapping| mapping.published()).max();
         if published.is_some_and(|published| offset < published as u64) {
             let message = format!("bytes from {offset} on are mapped and published");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        Ok(())
-    }
-
-    fn mappings(&self) -> Vec<Arc<Mapping>> {
-        self.mappings.lock().iter().filter_map(Weak::upgrade).collect()
-    }
-
-    fn remember(&self, mapping: &Arc<Mapping>) {
-        let mut mappings = self.mappings.lock();
-        mappings.retain(|mapping| mapping.strong_count() > 0);
-        mappings.push(Arc::downgrade(mapping));
+        Ok(mappings)
     }
 
     /// A mapping beyond the end of its file would be a signal on first touch, not an error.
@@ -224,7 +216,7 @@ impl File for DiskFile {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.check_unpublished(offset)?;
+        let _mappings = self.unpublished_from(offset)?;
         self.file.write_all_at(bytes, offset)
     }
 
@@ -241,15 +233,15 @@ impl File for DiskFile {
             break;
         }
         let len = usize::try_from(len).unwrap_or(usize::MAX);
-        self.mappings().iter().for_each(|mapping| mapping.back(len));
+        living(&self.mappings.lock()).for_each(|mapping| mapping.back(len));
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.check_unpublished(len)?;
+        let mappings = self.unpublished_from(len)?;
         // First, so that no writer touches a byte that is gone.
         let cut = usize::try_from(len).unwrap_or(usize::MAX);
-        self.mappings().iter().for_each(|mapping| mapping.cut(cut));
+        living(&mappings).for_each(|mapping| mapping.cut(cut));
         self.file.set_len(len)
     }
 
@@ -258,7 +250,7 @@ impl File for DiskFile {
     }
 
     fn sync_range(&self, range: Range<u64>) -> io::Result<()> {
-        let mappings = self.mappings();
+        let mappings: Vec<_> = living(&self.mappings.lock()).collect();
         let (Ok(start), Ok(end)) = (usize::try_from(range.start), usize::try_from(range.end)) else {
             return self.sync();
         };
@@ -268,18 +260,28 @@ impl File for DiskFile {
 
     fn map(&self, len: usize) -> io::Result<Arc<Mapping>> {
         self.check_len(len)?;
+        let mut mappings = self.mappings.lock();
         let mapping = Mapping::of_file(&self.file, len, len, len, Access::Read)?;
-        self.remember(&mapping);
+        remember(&mut mappings, &mapping);
         Ok(mapping)
     }
 
     fn map_append(&self, len: usize, start: usize, access: Access) -> io::Result<MapWriter> {
-        self.check_unpublished(start as u64)?;
+        let mut mappings = self.unpublished_from(start as u64)?;
         let backed = usize::try_from(self.len()?).unwrap_or(usize::MAX);
         let writer = MapWriter::of_file(&self.file, len, backed, start, access)?;
-        self.remember(writer.mapping());
+        remember(&mut mappings, writer.mapping());
         Ok(writer)
     }
+}
+
+fn living(mappings: &[Weak<Mapping>]) -> impl Iterator<Item = Arc<Mapping>> {
+    mappings.iter().filter_map(Weak::upgrade)
+}
+
+fn remember(mappings: &mut Vec<Weak<Mapping>>, mapping: &Arc<Mapping>) {
+    mappings.retain(|mapping| mapping.strong_count() > 0);
+    mappings.push(Arc::downgrade(mapping));
 }
 
 /// Reserves space on a file system that cannot, by writing zeros from the end of the file on.

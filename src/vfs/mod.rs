@@ -71,6 +71,9 @@ pub trait Vfs: Send + Sync + Debug + 'static {
 pub trait LockGuard: Send + Sync + Debug {}
 
 /// An open file. All calls may come from several threads.
+///
+/// Bytes that a mapping has published never change: a handle refuses to write or cut them. It knows of its
+/// own mappings only, so one file must not be written through one handle and mapped through another.
 pub trait File: Send + Sync + Debug {
     /// Length in bytes.
     fn len(&self) -> io::Result<u64>;

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use std::collections::BTreeMap;
+use std::fmt::Arguments;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -27,6 +29,12 @@ pub(crate) fn tiny() -> Sizes {
         level1: 4 << 10,
         fold_limit: 2 << 10,
     }
+}
+
+/// Says something that is worth reading in the output of a run that passed, too.
+pub(crate) fn tell(what: Arguments<'_>) {
+    // Not by `println`, which a test that passes keeps to itself.
+    let _ = writeln!(std::io::stderr(), "{what}");
 }
 
 pub(crate) fn open(vfs: &Arc<dyn Vfs>, policy: SyncPolicy, sizes: Sizes) -> Result<Store> {
