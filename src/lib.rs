@@ -18,6 +18,11 @@
 //! only door to the outside; `log`; `memtable` and `segment`; `cursor`; `manifest`; `maintain`; `store`;
 //! `connector`, the storage interface.
 
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
+
 mod batch;
 mod bounded;
 mod codec;
