@@ -3,11 +3,11 @@
 //!
 //! ```text
 //! entry     = flags:u8 modified:varint [expires:varint] [content_type] [meta_len:varint] place
-//! flags     = bits 0-1: kind (0 tombstone, 1 inline, 2 logged); bit 2: expires; bit 3: content_type;
+//! flags     = bits 0-1: kind (0 tombstone, 1 inline, 2 in a log, 3 in a value file); bit 2: expires; bit 3: content_type;
 //!             bit 4: meta_len; bits 5-7: zero
 //! place     = tombstone: nothing
 //!           | inline:    value_len:varint meta value
-//!           | logged:    value_len:varint crc:u32 log:varint offset:varint   (meta and value lie there)
+//!           | stored:    value_len:varint crc:u32 file:varint offset:varint  (meta and value lie there)
 //! content_type = code:u8 [len:u8 bytes]   (code 0: spelled out; others: see `CONTENT_TYPES`)
 //! ```
 //! Times are microseconds since the Unix epoch.
@@ -26,10 +26,18 @@ const CONTENT_TYPES: [&str; 6] = [
     "application/x-ndjson",
 ];
 
-/// Where the bytes of one value lie in a log: `meta_len` bytes of metadata, then the value.
+/// A file that values lie in. Logs and value files are numbered each for themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ValueHome {
+    Log(u64),
+    /// Where a merge moved them.
+    Moved(u64),
+}
+
+/// Where the bytes of one value lie in a file: `meta_len` bytes of metadata, then the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pointer {
-    pub(crate) log: u64,
+    pub(crate) home: ValueHome,
     pub(crate) offset: u64,
     pub(crate) crc: u32,
 }
@@ -40,7 +48,8 @@ pub(crate) enum Place<'a> {
     Tombstone,
     /// Metadata, then the value.
     Inline(&'a [u8]),
-    Logged(Pointer),
+    /// In another file.
+    Stored(Pointer),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +93,8 @@ impl<'a> Entry<'a> {
         let kind = match self.place {
             Place::Tombstone => 0,
             Place::Inline(_) => 1,
-            Place::Logged(_) => 2,
+            Place::Stored(Pointer { home: ValueHome::Log(_), .. }) => 2,
+            Place::Stored(Pointer { home: ValueHome::Moved(_), .. }) => 3,
         };
         let flags = kind
             | if self.expires == 0 { 0 } else { EXPIRES }
@@ -107,10 +117,11 @@ impl<'a> Entry<'a> {
                 put_varint(out, u64::from(self.value_len));
                 out.extend_from_slice(payload);
             }
-            Place::Logged(pointer) => {
+            Place::Stored(pointer) => {
                 put_varint(out, u64::from(self.value_len));
                 out.extend_from_slice(&pointer.crc.to_le_bytes());
-                put_varint(out, pointer.log);
+                let (ValueHome::Log(file) | ValueHome::Moved(file)) = pointer.home;
+                put_varint(out, file);
                 put_varint(out, pointer.offset);
             }
         }
@@ -134,12 +145,13 @@ impl<'a> Entry<'a> {
                 let len = usize::try_from(u64::from(meta_len) + u64::from(value_len));
                 Place::Inline(reader.take(len.map_err(|_| Malformed)?)?)
             }
-            2 => {
+            kind => {
                 value_len = length32(reader)?;
                 let crc = reader.u32()?;
-                Place::Logged(Pointer { crc, log: reader.varint()?, offset: reader.varint()? })
+                let file = reader.varint()?;
+                let home = if kind == 2 { ValueHome::Log(file) } else { ValueHome::Moved(file) };
+                Place::Stored(Pointer { crc, home, offset: reader.varint()? })
             }
-            _ => return Err(Malformed),
         };
         if !reader.is_empty() {
             return Err(Malformed);
@@ -213,12 +225,13 @@ mod tests {
         }
 
         #[test]
-        fn entries_come_back(modified: u64, expires: u64, offset: u64, meta in ".{0,9}", value in ".{0,40}", kind in 0..3, ct in "[a-z/]{0,20}") {
+        fn entries_come_back(modified: u64, expires: u64, offset: u64, meta in ".{0,9}", value in ".{0,40}", kind in 0..4, ct in "[a-z/]{0,20}") {
             let payload = format!("{meta}{value}");
             let place = match kind {
                 0 => Place::Tombstone,
                 1 => Place::Inline(payload.as_bytes()),
-                _ => Place::Logged(Pointer { log: 7, offset, crc: 0xdead_beef }),
+                2 => Place::Stored(Pointer { home: ValueHome::Log(7), offset, crc: 0xdead_beef }),
+                _ => Place::Stored(Pointer { home: ValueHome::Moved(offset), offset, crc: 0xdead_beef }),
             };
             let value_len = if kind == 0 { 0 } else { value.len() as u32 };
             let entry = Entry {

@@ -41,6 +41,7 @@ mod memtable;
 mod options;
 mod segment;
 mod store;
+mod values;
 pub mod vfs;
 
 pub use batch::{Batch, MAX_CONTENT_TYPE_LEN, MAX_METADATA_LEN, MAX_VALUE_LEN, PutOptions};

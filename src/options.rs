@@ -98,6 +98,8 @@ pub struct Sizes {
     pub level0_segments: usize,
     /// How much level 1 may hold; each next level ten times more.
     pub level1: u64,
+    /// So many bytes of dead values are nothing to be done about.
+    pub dead_slack: u64,
     /// A store whose last log is no longer than this when it is closed has that log folded into a segment.
     pub fold_limit: usize,
 }
@@ -112,6 +114,7 @@ impl Default for Sizes {
             segment: 16 << 20,
             level0_segments: 4,
             level1: 64 << 20,
+            dead_slack: 16 << 20,
             fold_limit: 1 << 20,
         }
     }

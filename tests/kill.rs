@@ -57,6 +57,7 @@ fn options(policy: SyncPolicy, small: bool) -> Options {
 /// Small, but not so small that the test waits for syncs most of its time.
 fn small_sizes() -> Sizes {
     Sizes {
+        dead_slack: 4 << 10,
         inline_limit: 64,
         first_log: 2 << 10,
         full_log: 16 << 10,

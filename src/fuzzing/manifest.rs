@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::bounded;
 use crate::error::{ErrorKind, Result};
 use crate::fuzzing::input::{Input, place, read};
-use crate::manifest::{Edit, Flushed, LogRecord, Manifest, SegmentRecord, State, recover};
+use crate::manifest::{Edit, Flushed, LogRecord, Manifest, SegmentRecord, State, ValueRecord, recover};
 use crate::vfs::{MemVfs, Vfs};
 
 /// Any bytes as an edit, as a manifest, and as the file that names it; then a manifest that the engine
@@ -20,6 +20,7 @@ pub fn manifest(data: &[u8]) {
 fn any_edit(data: &[u8]) {
     let Ok(edit) = bounded::decode::<Edit>(data) else { return };
     let held = edit.logs.len() + edit.segments.len() + edit.dropped_logs.len() + edit.dropped_segments.len();
+    let held = held + edit.values.len() + edit.dropped_values.len();
     assert!(held <= data.len(), "{held} things out of {} bytes", data.len());
     assert_eq!(bounded::decode::<Edit>(&bounded::encode(&edit)), Ok(edit.clone()));
     let _ = State::new().apply(&edit);
@@ -66,6 +67,7 @@ fn edit(input: &mut Input<'_>, state: &State) -> Edit {
         salt: 7,
         reserved: number << 12,
         end: number.is_multiple_of(2).then_some(number * 9),
+        filled: number * 8,
     };
     let segment = SegmentRecord { number, level: input.byte() % 7, len: number << 9 };
     let dropped = input.byte().is_multiple_of(2);
@@ -74,6 +76,8 @@ fn edit(input: &mut Input<'_>, state: &State) -> Edit {
         dropped_logs: state.logs.keys().next().filter(|_| dropped).copied().into_iter().collect(),
         segments: vec![segment],
         dropped_segments: Vec::new(),
+        values: vec![ValueRecord { number: number + 1, len: number }],
+        dropped_values: state.values.keys().next().filter(|_| dropped).copied().into_iter().collect(),
         flushed: (!dropped).then_some(Flushed { log: number, ..Flushed::default() }),
         next_segment: Some(number + 1),
         next_log: None,

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use crate::entry::Pointer;
 use crate::error::{Error, Result};
 use crate::log::header::{HEADER_LEN, Header};
+use crate::values::payload;
 use crate::vfs::{File, Mapping, Vfs};
 
 /// A place in the sequence of logs. Everything written before it is a prefix of all that was written.
@@ -54,15 +55,7 @@ pub(crate) struct LogFile {
 impl LogFile {
     /// The metadata and value that a pointer means, once their checksum vouched for them.
     pub(crate) fn payload(&self, pointer: &Pointer, len: u64) -> Result<&[u8]> {
-        let bytes = usize::try_from(pointer.offset)
-            .ok()
-            .zip(usize::try_from(len).ok())
-            .and_then(|(start, len)| self.mapping.get(start..start.checked_add(len)?));
-        match bytes {
-            Some(bytes) if crc32fast::hash(bytes) == pointer.crc => Ok(bytes),
-            Some(_) => Err(self.damaged(pointer, "its checksum does not match")),
-            None => Err(self.damaged(pointer, "the log is too short")),
-        }
+        payload(&self.mapping, &name(self.id.number), pointer, len)
     }
 
     /// The same log with no more than its first `end` bytes mapped.
@@ -76,14 +69,6 @@ impl LogFile {
             .map(len)
             .map_err(|error| Error::io(format!("cannot map {}", name(self.id.number)), error))?;
         Ok(Self { mapping, ..self.clone() })
-    }
-
-    fn damaged(&self, pointer: &Pointer, why: &str) -> Error {
-        Error::corruption(format!(
-            "{}: the value at offset {} is damaged ({why}); restore it from a backup",
-            name(self.id.number),
-            pointer.offset
-        ))
     }
 }
 

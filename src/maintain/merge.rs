@@ -6,12 +6,26 @@ use std::sync::Arc;
 use crate::cursor::{MergeCursor, Source};
 use crate::entry::{Entry, Place};
 use crate::error::{Error, Result};
-use crate::manifest::SegmentRecord;
+use crate::manifest::{SegmentRecord, ValueRecord};
 use crate::segment::{Segment, SegmentWriter};
+use crate::values::{ValueFile, ValueWriter};
 use crate::vfs::Vfs;
 
-/// Gives the payload of a logged entry that is to lie in the segment from now on.
-pub(crate) type Inliner<'a> = Box<dyn Fn(&Entry<'_>) -> Result<Option<Vec<u8>>> + 'a>;
+/// Where the value of an entry shall lie from now on.
+pub(crate) enum Fate<'v> {
+    /// Where it does.
+    Stay,
+    /// In the segment: this payload.
+    Inline(&'v [u8]),
+    /// In a value file of this merge: this payload, whose checksum held.
+    Move(&'v [u8]),
+}
+
+/// Decides on the value of each live entry.
+pub(crate) type Rehome<'a> = Box<dyn Fn(&Entry<'_>) -> Result<Fate<'a>> + 'a>;
+
+/// A new value file starts after this many bytes.
+const VALUE_FILE: u64 = 64 << 20;
 
 /// So many items are merged between two pauses: a few milliseconds.
 const PAUSE_EVERY: u64 = 16 << 10;
@@ -28,22 +42,25 @@ pub(crate) struct Merge<'a> {
     /// A new segment starts after this many bytes.
     pub(crate) segment_size: usize,
     pub(crate) next_number: Box<dyn Fn() -> u64 + 'a>,
-    pub(crate) inline: Inliner<'a>,
+    pub(crate) rehome: Rehome<'a>,
     /// Called again and again, for what cannot wait until a long merge is done.
     pub(crate) pause: Box<dyn Fn() -> Result<()> + 'a>,
 }
 
-/// The segments a merge wrote: durable, but in no manifest yet.
+/// What a merge wrote: durable, but in no manifest yet.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     pub(crate) segments: Vec<Arc<Segment>>,
     pub(crate) records: Vec<SegmentRecord>,
+    pub(crate) values: Vec<Arc<ValueFile>>,
+    pub(crate) value_records: Vec<ValueRecord>,
 }
 
 impl Merge<'_> {
     /// Runs to the end. Files of a merge that failed are removed.
     pub(crate) fn run(&self, sources: Vec<Source>) -> Result<Output> {
-        let mut output = Writing { merge: self, current: None, paths: Vec::new(), done: Output::default() };
+        let mut output =
+            Writing { merge: self, current: None, values: None, paths: Vec::new(), done: Output::default() };
         match self.write_all(sources, &mut output).and_then(|()| output.finish()) {
             Ok(()) => Ok(output.done),
             Err(error) => {
@@ -90,19 +107,20 @@ impl Merge<'_> {
             Entry::tombstone(entry.modified).encode(&mut encoded);
             return output.add(cursor.key(), cursor.seq(), &encoded);
         }
-        match (self.inline)(&entry)? {
-            Some(payload) => {
-                Entry { place: Place::Inline(&payload), ..entry }.encode(&mut encoded);
-                output.add(cursor.key(), cursor.seq(), &encoded)
-            }
-            None => output.add(cursor.key(), cursor.seq(), bytes),
-        }
+        let place = match (self.rehome)(&entry)? {
+            Fate::Stay => return output.add(cursor.key(), cursor.seq(), bytes),
+            Fate::Inline(payload) => Place::Inline(payload),
+            Fate::Move(payload) => output.move_value(&entry, payload)?,
+        };
+        Entry { place, ..entry }.encode(&mut encoded);
+        output.add(cursor.key(), cursor.seq(), &encoded)
     }
 }
 
 struct Writing<'a, 'm> {
     merge: &'a Merge<'m>,
     current: Option<(u64, SegmentWriter)>,
+    values: Option<ValueWriter>,
     paths: Vec<PathBuf>,
     done: Output,
 }
@@ -127,6 +145,37 @@ impl Writing<'_, '_> {
         writer.add(key, seq, entry)
     }
 
+    /// Writes a value into the value file; its new place.
+    fn move_value(&mut self, entry: &Entry<'_>, payload: &[u8]) -> Result<Place<'static>> {
+        let Place::Stored(old) = entry.place else {
+            return Err(Error::invalid("only a value that lies in another file can be moved"));
+        };
+        if self.values.as_ref().is_some_and(|writer| writer.len() >= VALUE_FILE) {
+            self.finish_values()?;
+        }
+        let merge = self.merge;
+        let writer = match &mut self.values {
+            Some(writer) => writer,
+            none => {
+                let number = (merge.next_number)();
+                let _ = merge.vfs.remove(&crate::values::path(merge.dir, number));
+                let writer = ValueWriter::create(merge.vfs, merge.dir, number)?;
+                self.paths.push(writer.path().into());
+                none.insert(writer)
+            }
+        };
+        Ok(Place::Stored(writer.add(payload, old.crc)?))
+    }
+
+    fn finish_values(&mut self) -> Result<()> {
+        let Some(writer) = self.values.take() else { return Ok(()) };
+        let number = writer.number();
+        let len = writer.finish()?;
+        self.done.values.push(ValueFile::open(self.merge.vfs, self.merge.dir, number, len)?);
+        self.done.value_records.push(ValueRecord { number, len });
+        Ok(())
+    }
+
     fn finish_segment(&mut self) -> Result<()> {
         let Some((number, writer)) = self.current.take() else { return Ok(()) };
         writer.finish()?;
@@ -140,6 +189,7 @@ impl Writing<'_, '_> {
 
     fn finish(&mut self) -> Result<()> {
         self.finish_segment()?;
+        self.finish_values()?;
         let (merge, wrote) = (self.merge, !self.done.segments.is_empty());
         if wrote {
             let failed = |error| Error::io(format!("cannot sync directory {}", merge.dir.display()), error);

@@ -2,6 +2,8 @@
 
 mod merge;
 mod plan;
+mod space;
 
-pub(crate) use merge::{Inliner, Merge, Output};
+pub(crate) use merge::{Fate, Merge, Output, Rehome};
 pub(crate) use plan::{Claim, Plan, home_level, plan};
+pub(crate) use space::Space;

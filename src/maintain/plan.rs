@@ -6,8 +6,11 @@
 //! one level, which many short runs of a program leave, are merged in size classes, so that each byte is
 //! rewritten a number of times that grows with the logarithm of their number.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::entry::ValueHome;
+use crate::maintain::space::Space;
 use crate::manifest::Version;
 use crate::options::Sizes;
 use crate::segment::Segment;
@@ -23,22 +26,59 @@ pub(crate) enum Plan {
     /// Name the segment in another level; its bytes stay.
     Move { segment: Arc<Segment>, level: usize },
     /// Write the inputs, newest first, as one sorted run into this level.
-    Merge { inputs: Vec<Arc<Segment>>, level: usize, bottom: bool },
+    Merge {
+        inputs: Vec<Arc<Segment>>,
+        level: usize,
+        bottom: bool,
+        /// The files whose values move, where the merge passes over them.
+        victims: BTreeSet<ValueHome>,
+    },
 }
 
 impl Plan {
-    /// How many bytes it has to read.
+    /// How many bytes it has to read, those of moved values among them.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::Move { .. } => 0,
-            Self::Merge { inputs, .. } => inputs.iter().map(|segment| segment.len()).sum(),
+            Self::Merge { inputs, victims, .. } => {
+                let moved = |segment: &Arc<Segment>| held(segment, victims);
+                inputs.iter().map(|segment| segment.len() + moved(segment)).sum()
+            }
         }
     }
 }
 
 /// The most urgent thing to do, if there is any.
-pub(crate) fn plan(version: &Version, sizes: &Sizes) -> Option<Plan> {
-    level0(version, sizes).or_else(|| too_large(version, sizes)).or_else(|| small_run(version, sizes))
+pub(crate) fn plan(version: &Version, space: &Space, sizes: &Sizes) -> Option<Plan> {
+    let victims = space.victims(version, sizes.dead_slack);
+    let plan = level0(version, sizes)
+        .or_else(|| too_large(version, sizes))
+        .or_else(|| empty(version, &victims))
+        .or_else(|| small_run(version, sizes))?;
+    Some(match plan {
+        Plan::Merge { inputs, level, bottom, .. } => Plan::Merge { inputs, level, bottom, victims },
+        moved @ Plan::Move { .. } => moved,
+    })
+}
+
+/// Writes the segment that holds most of the victims' values anew, in its place.
+fn empty(version: &Version, victims: &BTreeSet<ValueHome>) -> Option<Plan> {
+    let (level, segment) = version.segments().max_by_key(|(_, segment)| held(segment, victims))?;
+    (held(segment, victims) > 0).then(|| in_place(version, vec![segment.clone()], level))
+}
+
+/// How many bytes of values in these files a segment refers to.
+fn held(segment: &Segment, victims: &BTreeSet<ValueHome>) -> u64 {
+    let stored = segment.properties().stored();
+    stored.filter(|(home, _)| victims.contains(home)).map(|(_, bytes)| bytes).sum()
+}
+
+/// Merges segments that overlap no other in their level, without those below.
+fn in_place(version: &Version, inputs: Vec<Arc<Segment>>, level: usize) -> Plan {
+    let range = range(&inputs);
+    let mut deeper = version.levels.iter().skip(level + 1);
+    let bottom = level > 0 && deeper.all(|level| overlapping(level, range).is_empty());
+    Plan::Merge { inputs, level, bottom, victims: BTreeSet::new() }
 }
 
 /// The keys, and the level, that a merge under way will write somewhere into.
@@ -88,7 +128,7 @@ fn merge_into(version: &Version, mut inputs: Vec<Arc<Segment>>, level: usize) ->
     let range = range(&inputs);
     let deeper = version.levels.get(level + 1..)?;
     let bottom = deeper.iter().all(|level| overlapping(level, range).is_empty());
-    Some(Plan::Merge { inputs, level, bottom })
+    Some(Plan::Merge { inputs, level, bottom, victims: BTreeSet::new() })
 }
 
 fn level0(version: &Version, sizes: &Sizes) -> Option<Plan> {
@@ -134,17 +174,9 @@ fn small_run(version: &Version, sizes: &Sizes) -> Option<Plan> {
         for (level, segments) in version.levels.iter().enumerate().skip(1) {
             let mut runs = segments.split(|segment| segment.len() > class);
             if let Some(run) = runs.find(|run| run.len() >= RUN && shrinks(run)) {
-                return merge_into(version, run.to_vec(), level).map(|plan| only(plan, run));
+                return Some(in_place(version, run.to_vec(), level));
             }
         }
     }
     None
-}
-
-/// Neighbours in one level overlap nothing but themselves there.
-fn only(plan: Plan, run: &[Arc<Segment>]) -> Plan {
-    match plan {
-        Plan::Merge { level, bottom, .. } => Plan::Merge { inputs: run.to_vec(), level, bottom },
-        moved @ Plan::Move { .. } => moved,
-    }
 }

@@ -13,6 +13,8 @@ pub(crate) struct LogRecord {
     pub(crate) reserved: u64,
     /// Where it ends, once it is complete and durable.
     pub(crate) end: Option<u64>,
+    /// How many bytes of metadata and values were put into it, as far as was counted when it ended.
+    pub(crate) filled: u64,
 }
 
 impl LogRecord {
@@ -27,6 +29,14 @@ pub(crate) struct SegmentRecord {
     pub(crate) number: u64,
     pub(crate) level: u8,
     /// Its length in bytes, to notice a file that is not the one that was written.
+    pub(crate) len: u64,
+}
+
+/// A value file that belongs to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct ValueRecord {
+    pub(crate) number: u64,
+    /// Its length in bytes.
     pub(crate) len: u64,
 }
 
@@ -56,8 +66,10 @@ pub(crate) struct Edit {
     /// New segments, and moved ones, which name an old number with a new level.
     pub(crate) segments: Vec<SegmentRecord>,
     pub(crate) dropped_segments: Vec<u64>,
+    pub(crate) values: Vec<ValueRecord>,
+    pub(crate) dropped_values: Vec<u64>,
     pub(crate) flushed: Option<Flushed>,
-    /// All segment numbers below this were used.
+    /// All numbers of segments and value files below this were used.
     pub(crate) next_segment: Option<u64>,
     /// All log numbers below this were used.
     pub(crate) next_log: Option<u64>,

@@ -4,7 +4,7 @@ mod edit;
 mod file;
 mod version;
 
-pub(crate) use edit::{Edit, Flushed, LogRecord, SegmentRecord};
+pub(crate) use edit::{Edit, Flushed, LogRecord, SegmentRecord, ValueRecord};
 pub(crate) use file::{Manifest, recover};
 pub(crate) use version::{LEVELS, State, Version};
 

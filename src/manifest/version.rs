@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::manifest::{Edit, Flushed, LogRecord, SegmentRecord};
+use crate::entry::ValueHome;
+use crate::manifest::{Edit, Flushed, LogRecord, SegmentRecord, ValueRecord};
 use crate::segment::Segment;
+use crate::values::ValueFile;
 
 /// Levels of segments. Level 0 may overlap, newest first; the others are sorted and do not overlap.
 pub(crate) const LEVELS: usize = 7;
@@ -14,6 +16,7 @@ pub(crate) const LEVELS: usize = 7;
 pub(crate) struct State {
     pub(crate) logs: BTreeMap<u64, LogRecord>,
     pub(crate) segments: BTreeMap<u64, SegmentRecord>,
+    pub(crate) values: BTreeMap<u64, ValueRecord>,
     pub(crate) flushed: Flushed,
     pub(crate) next_segment: u64,
     pub(crate) next_log: u64,
@@ -37,6 +40,12 @@ impl State {
                 return false;
             }
         }
+        for number in &edit.dropped_values {
+            if self.values.remove(number).is_none() {
+                return false;
+            }
+        }
+        self.values.extend(edit.values.iter().map(|values| (values.number, *values)));
         self.segments.extend(edit.segments.iter().map(|segment| (segment.number, *segment)));
         self.logs.extend(edit.logs.iter().map(|log| (log.number, *log)));
         self.flushed = edit.flushed.unwrap_or(self.flushed);
@@ -50,6 +59,7 @@ impl State {
         Edit {
             logs: self.logs.values().copied().collect(),
             segments: self.segments.values().copied().collect(),
+            values: self.values.values().copied().collect(),
             flushed: Some(self.flushed),
             next_segment: Some(self.next_segment),
             next_log: Some(self.next_log),
@@ -58,16 +68,21 @@ impl State {
     }
 }
 
-/// The live segments, open.
+/// The live segments and value files, open.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Version {
     pub(crate) levels: [Vec<Arc<Segment>>; LEVELS],
+    pub(crate) values: BTreeMap<u64, Arc<ValueFile>>,
 }
 
 impl Version {
     /// Puts the segments where the state says, each level in its order.
-    pub(crate) fn new(segments: impl IntoIterator<Item = (usize, Arc<Segment>)>) -> Self {
-        let mut version = Self::default();
+    pub(crate) fn new(
+        segments: impl IntoIterator<Item = (usize, Arc<Segment>)>,
+        values: impl IntoIterator<Item = Arc<ValueFile>>,
+    ) -> Self {
+        let values = values.into_iter().map(|file| (file.number, file)).collect();
+        let mut version = Self { values, ..Self::default() };
         for (level, segment) in segments {
             if let Some(level) = version.levels.get_mut(level) {
                 level.push(segment);
@@ -86,13 +101,11 @@ impl Version {
         numbered.flat_map(|(level, segments)| segments.iter().map(move |segment| (level, segment)))
     }
 
-    /// How many bytes the live segments refer to, in each log.
-    pub(crate) fn live_bytes(&self) -> BTreeMap<u64, u64> {
+    /// How many bytes the live segments refer to, in each log and value file.
+    pub(crate) fn live_bytes(&self) -> BTreeMap<ValueHome, u64> {
         let mut live = BTreeMap::new();
-        for (_, segment) in self.segments() {
-            for (log, bytes) in &segment.properties().logs {
-                *live.entry(*log).or_default() += bytes;
-            }
+        for (home, bytes) in self.segments().flat_map(|(_, segment)| segment.properties().stored()) {
+            *live.entry(home).or_default() += bytes;
         }
         live
     }

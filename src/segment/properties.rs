@@ -10,7 +10,7 @@ use bincode::{Decode, Encode};
 
 use crate::bounded;
 use crate::codec::Malformed;
-use crate::entry::{Entry, Place};
+use crate::entry::{Entry, Place, ValueHome};
 use crate::segment::seal;
 
 /// Of no items: zeros and empty keys.
@@ -32,9 +32,17 @@ pub(crate) struct Properties {
     pub(crate) expiring: u64,
     /// How many bytes of each log the items refer to, by log.
     pub(crate) logs: Vec<(u64, u64)>,
+    /// How many bytes of each value file the items refer to, by file.
+    pub(crate) values: Vec<(u64, u64)>,
 }
 
 impl Properties {
+    /// How many bytes of each file the items refer to.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = (ValueHome, u64)> {
+        let logs = self.logs.iter().map(|(number, bytes)| (ValueHome::Log(*number), *bytes));
+        logs.chain(self.values.iter().map(|(number, bytes)| (ValueHome::Moved(*number), *bytes)))
+    }
+
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = bounded::encode(self);
         seal(&mut bytes, 0);
@@ -51,7 +59,7 @@ impl Properties {
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     properties: Properties,
-    logs: BTreeMap<u64, u64>,
+    stored: BTreeMap<ValueHome, u64>,
 }
 
 impl Summary {
@@ -65,8 +73,8 @@ impl Summary {
         all.last_modified = all.last_modified.max(entry.modified);
         all.last_expiry = all.last_expiry.max(entry.expires);
         all.expiring += u64::from(entry.expires != 0);
-        if let Place::Logged(pointer) = entry.place {
-            *self.logs.entry(pointer.log).or_default() += entry.payload_len();
+        if let Place::Stored(pointer) = entry.place {
+            *self.stored.entry(pointer.home).or_default() += entry.payload_len();
         }
     }
 
@@ -75,6 +83,13 @@ impl Summary {
     }
 
     pub(super) fn finish(self, first_key: Vec<u8>, last_key: Vec<u8>) -> Properties {
-        Properties { first_key, last_key, logs: self.logs.into_iter().collect(), ..self.properties }
+        let mut properties = Properties { first_key, last_key, ..self.properties };
+        for (home, bytes) in self.stored {
+            match home {
+                ValueHome::Log(number) => properties.logs.push((number, bytes)),
+                ValueHome::Moved(number) => properties.values.push((number, bytes)),
+            }
+        }
+        properties
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::cursor::Source;
-use crate::entry::{Entry, Place};
-use crate::error::{Error, Result};
+use crate::entry::{Entry, Place, Pointer, ValueHome};
+use crate::error::Result;
 use crate::log::{LogFile, Position};
-use crate::maintain::{Claim, Inliner, Merge, home_level, plan};
+use crate::maintain::{Claim, Fate, Merge, Rehome, home_level};
 use crate::manifest::{Edit, Flushed, LEVELS, LogRecord};
 use crate::memtable::MemtableCursor;
 use crate::store::shared::Shared;
@@ -32,8 +32,8 @@ impl Shared {
         // The segment will point into the logs: those bytes come first.
         self.wait_durable(frozen.end)?;
         let level = flush_level(&view, frozen, claim);
-        let inline: Inliner<'_> = Box::new(|entry| inline(folded, entry));
-        let merge = Merge { bottom: level == LEVELS - 1, inline, ..self.merge_into(level) };
+        let rehome: Rehome<'_> = Box::new(|entry| inline(folded, entry));
+        let merge = Merge { bottom: level == LEVELS - 1, rehome, ..self.merge_into(level) };
         let sources = vec![Source::Memtable(MemtableCursor::new(frozen.table.clone()))];
         let output = merge.run(sources)?;
         let mut flushed =
@@ -42,19 +42,23 @@ impl Shared {
             // Closing: no frame will follow in this log.
             flushed = Flushed { log: frozen.end.log + 1, offset: 0, ..flushed };
         }
-        let edit =
-            Edit { flushed: Some(flushed), logs: self.ends(&view, flushed.position()), ..Edit::default() };
+        let edit = Edit {
+            flushed: Some(flushed),
+            logs: self.ends(&view, frozen, flushed.position()),
+            ..Edit::default()
+        };
         self.install(edit, output, &[])?;
         Ok(true)
     }
 
     /// The logs that are complete and durable now, with their ends.
-    fn ends(&self, view: &View, flushed: Position) -> Vec<LogRecord> {
+    fn ends(&self, view: &View, frozen: &Frozen, flushed: Position) -> Vec<LogRecord> {
         let manifest = self.manifest.lock();
         let open = manifest.state().logs.values().filter(|log| log.end.is_none() && log.number < flushed.log);
         let ended = open.filter_map(|record| {
             let log = view.logs.iter().find(|log| log.id.number == record.number)?;
-            Some(LogRecord { end: Some(log.mapping.published() as u64), ..*record })
+            let filled = frozen.filled.get(&record.number).copied().unwrap_or(0);
+            Some(LogRecord { end: Some(log.mapping.published() as u64), filled, ..*record })
         });
         ended.collect()
     }
@@ -74,7 +78,7 @@ impl Shared {
         }
         while self.flush_oldest((self.view().frozen.len() == 1).then_some(&folded), None)? {}
         self.drop_unused(unused)?;
-        while let Some(plan) = plan(&self.view().version, &self.options.sizes)
+        while let Some(plan) = self.plan()
             && plan.bytes() <= CLOSING_MERGE
         {
             self.run(plan)?;
@@ -101,8 +105,10 @@ fn flush_level(view: &View, frozen: &Frozen, claim: Option<&Claim>) -> usize {
     home_level(&view.version, claim, &first, cursor.key())
 }
 
-fn inline(folded: Option<&BTreeMap<u64, LogFile>>, entry: &Entry<'_>) -> Result<Option<Vec<u8>>> {
-    let Place::Logged(pointer) = entry.place else { return Ok(None) };
-    let log = folded.and_then(|folded| folded.get(&pointer.log));
-    log.map(|log| Ok::<_, Error>(log.payload(&pointer, entry.payload_len())?.to_vec())).transpose()
+fn inline<'v>(folded: Option<&'v BTreeMap<u64, LogFile>>, entry: &Entry<'_>) -> Result<Fate<'v>> {
+    let Place::Stored(pointer @ Pointer { home: ValueHome::Log(number), .. }) = entry.place else {
+        return Ok(Fate::Stay);
+    };
+    let log = folded.and_then(|folded| folded.get(&number));
+    log.map_or(Ok(Fate::Stay), |log| Ok(Fate::Inline(log.payload(&pointer, entry.payload_len())?)))
 }

@@ -15,6 +15,7 @@ use crate::store::replayed::Replayed;
 use crate::store::shared::Parts;
 use crate::store::view::View;
 use crate::store::write::Writer;
+use crate::values::ValueFile;
 use crate::vfs::{Access, Vfs};
 
 const LOCK: &str = "LOCK";
@@ -33,7 +34,9 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Pa
     sweep(&*vfs, dir, &manifest)?;
     let segments = manifest.state().segments.values();
     let segments = segments.map(|record| open_segment(&*vfs, dir, record)).collect::<Result<Vec<_>>>()?;
-    let version = Version::new(segments);
+    let values = manifest.state().values.values();
+    let values = values.map(|record| ValueFile::open(&*vfs, dir, record.number, record.len));
+    let version = Version::new(segments, values.collect::<Result<Vec<_>>>()?);
     let replayed = Replayed::read(&*vfs, dir, &options, manifest.state())?;
     manifest.amend(&replayed.edit)?;
     let state = manifest.state();
@@ -80,10 +83,12 @@ fn sweep(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<()> {
     let state = manifest.state();
     let known: BTreeSet<String> = (state.logs.keys().map(|number| crate::log::name(*number)))
         .chain(state.segments.keys().map(|number| crate::segment::name(*number)))
+        .chain(state.values.keys().map(|number| crate::values::name(*number)))
         .chain([crate::manifest::name(manifest.number())])
         .collect();
-    let ours =
-        |name: &&String| name.ends_with(".log") || name.ends_with(".seg") || name.starts_with("MANIFEST-");
+    let ours = |name: &&String| {
+        name.starts_with("MANIFEST-") || [".log", ".seg", ".val"].iter().any(|end| name.ends_with(end))
+    };
     let unknown: Vec<_> = names.iter().filter(ours).filter(|name| !known.contains(*name)).collect();
     for name in &unknown {
         let path = dir.join(name);
@@ -124,7 +129,7 @@ fn space(vfs: &Arc<dyn Vfs>, dir: &Path, options: &Options, manifest: &Arc<Mutex
     };
     let manifest = manifest.clone();
     let register: Register = Box::new(move |id, reserved| {
-        let record = LogRecord { number: id.number, salt: id.salt, reserved, end: None };
+        let record = LogRecord { number: id.number, salt: id.salt, reserved, end: None, filled: 0 };
         let edit = Edit { logs: vec![record], next_log: Some(id.number + 1), ..Edit::default() };
         manifest.lock().commit(&edit)
     });

@@ -122,7 +122,8 @@ impl Replaying {
     /// This log ends here for good: no open appends to it.
     fn end(&mut self, log: &LogFile, record: &LogRecord, found: &Replay, is_dirty: bool) -> Result<()> {
         self.replayed.end = Position { log: record.number, offset: found.end };
-        self.replayed.edit.logs.push(LogRecord { end: Some(found.end), ..*record });
+        let filled = self.replayed.tables.filled.get(&record.number).copied().unwrap_or(0);
+        self.replayed.edit.logs.push(LogRecord { end: Some(found.end), filled, ..*record });
         let log = log.up_to(found.end)?;
         if is_dirty {
             self.dirty.push(log.clone());

@@ -227,14 +227,14 @@ pub struct Item {
 #[derive(Clone)]
 enum ItemPlace {
     Inline(Box<[u8]>),
-    Logged(Pointer),
+    Stored(Pointer),
 }
 
 impl Item {
     fn new(view: &Arc<View>, key: &[u8], entry: &[u8]) -> Result<Self> {
         let entry = decode(key, entry)?;
         let place = match entry.place {
-            Place::Logged(pointer) => ItemPlace::Logged(pointer),
+            Place::Stored(pointer) => ItemPlace::Stored(pointer),
             Place::Inline(payload) => ItemPlace::Inline(payload.into()),
             Place::Tombstone => ItemPlace::Inline(Box::default()),
         };
@@ -260,9 +260,9 @@ impl Item {
     pub fn value(&self) -> Result<Value> {
         let home = match &self.place {
             ItemPlace::Inline(payload) => Home::Owned(payload.clone()),
-            ItemPlace::Logged(pointer) => {
+            ItemPlace::Stored(pointer) => {
                 let len = self.stat.size() + u64::from(self.meta_len);
-                self.view.logged(&self.key, pointer, len)?
+                self.view.stored(&self.key, pointer, len)?
             }
         };
         Ok(Value::new(self.stat.clone(), home, self.meta_len as usize))

@@ -1,11 +1,13 @@
 //! Merging: what the planner says, done, and written into the manifest.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::cursor::Source;
+use crate::entry::{Entry, Place, ValueHome};
 use crate::error::Result;
-use crate::maintain::{Claim, Merge, Output, Plan, plan};
+use crate::maintain::{Claim, Fate, Merge, Output, Plan, Rehome, Space, plan};
 use crate::manifest::{Edit, LogRecord, SegmentRecord, State, Version};
 use crate::segment::{Segment, SegmentCursor};
 use crate::store::shared::Shared;
@@ -21,11 +23,30 @@ impl Shared {
             if self.closed.load(Ordering::Acquire) {
                 return Ok(());
             }
-            match plan(&self.view().version, &self.options.sizes) {
+            match self.plan() {
                 Some(plan) => self.run(plan)?,
                 None => return Ok(()),
             }
         }
+    }
+
+    pub(crate) fn plan(&self) -> Option<Plan> {
+        plan(&self.view().version, &self.space(), &self.options.sizes)
+    }
+
+    /// What was put into the logs whose entries all lie in segments, and into the value files; but for
+    /// those that hold a value that can no longer be read, which stay as they are.
+    fn space(&self) -> Space {
+        let manifest = self.manifest.lock();
+        let state = manifest.state();
+        let logs = state.logs.range(..state.flushed.log);
+        let logs = logs.map(|(number, log)| (ValueHome::Log(*number), log.filled));
+        let values = state.values.values();
+        let values = values.map(|file| {
+            (ValueHome::Moved(file.number), file.len.saturating_sub(crate::values::HEADER_LEN as u64))
+        });
+        let damaged = self.damaged.lock();
+        Space { filled: logs.chain(values).filter(|(home, _)| !damaged.contains(home)).collect() }
     }
 
     /// A merge into this level that drops nothing but old versions, and does nothing else meanwhile.
@@ -38,7 +59,7 @@ impl Shared {
             now: self.vfs.now(),
             segment_size: self.options.sizes.segment,
             next_number: Box::new(|| self.next_segment.fetch_add(1, Ordering::Relaxed)),
-            inline: Box::new(|_| Ok(None)),
+            rehome: Box::new(|_| Ok(Fate::Stay)),
             pause: Box::new(|| Ok(())),
         }
     }
@@ -48,23 +69,42 @@ impl Shared {
             Plan::Move { segment, level } => {
                 let record =
                     SegmentRecord { number: segment.number(), level: level as u8, len: segment.len() };
-                let output = Output { segments: vec![segment.clone()], records: vec![record] };
+                let segments = vec![segment.clone()];
+                let output = Output { segments, records: vec![record], ..Output::default() };
                 self.install(Edit::default(), output, &[])
             }
-            Plan::Merge { inputs, level, bottom } => {
+            Plan::Merge { inputs, level, bottom, victims } => {
+                let view = self.view();
                 let cursors = inputs.iter().map(|input| Source::Segment(SegmentCursor::new(input.clone())));
                 let claim = Claim::of(&inputs, level);
                 // Writers must not wait for a merge: what has to be flushed is, in the midst of it.
                 let pause = Box::new(|| self.flush_waiting(Some(&claim)).map(drop));
-                let merge = Merge { bottom, pause, ..self.merge_into(level) };
+                let rehome: Rehome<'_> = Box::new(|entry| Ok(self.fate(&view, &victims, entry)));
+                let merge = Merge { bottom, pause, rehome, ..self.merge_into(level) };
                 let output = merge.run(cursors.collect())?;
                 self.install(Edit::default(), output, &inputs)
             }
         }
     }
 
-    /// Makes the new segments part of the store and the old ones, with the logs that nobody refers to
-    /// any more, no part of it; first in the manifest, then for readers, then on disk.
+    fn fate<'v>(&self, view: &'v View, victims: &BTreeSet<ValueHome>, entry: &Entry<'_>) -> Fate<'v> {
+        match entry.place {
+            Place::Stored(pointer) if victims.contains(&pointer.home) => {
+                match view.payload(&pointer, entry.payload_len()) {
+                    Ok((_, payload)) => Fate::Move(payload),
+                    // Whoever reads it is told; a repair may want what is left. It is not tried again.
+                    Err(_) => {
+                        self.damaged.lock().insert(pointer.home);
+                        Fate::Stay
+                    }
+                }
+            }
+            _ => Fate::Stay,
+        }
+    }
+
+    /// Makes the new files part of the store and the old ones, with the logs and value files that nobody
+    /// refers to any more, no part of it; first in the manifest, then for readers, then on disk.
     pub(crate) fn install(&self, mut edit: Edit, output: Output, inputs: &[Arc<Segment>]) -> Result<()> {
         let mut manifest = self.manifest.lock();
         let view = self.view();
@@ -74,11 +114,15 @@ impl Shared {
         let kept = old.segments().filter(|(_, segment)| !gone(segment.number()));
         let kept = kept.map(|(level, segment)| (level, segment.clone()));
         let levels = output.records.iter().map(|record| usize::from(record.level));
-        let version = Version::new(kept.chain(levels.zip(output.segments.iter().cloned())));
+        let segments = kept.chain(levels.zip(output.segments.iter().cloned()));
+        let mut version = Version::new(segments, old.values.values().chain(&output.values).cloned());
         let ends_flushed = edit.flushed.is_some();
         edit.segments = output.records.clone();
         edit.dropped_segments = inputs.iter().map(|segment| segment.number()).collect();
         edit.next_segment = Some(self.next_segment.load(Ordering::Relaxed));
+        edit.values = output.value_records;
+        edit.dropped_values = drop_dead_values(&mut version);
+        edit.values.retain(|file| !edit.dropped_values.contains(&file.number));
         edit.dropped_logs = dead_logs(&version, manifest.state(), &edit);
         edit.logs.retain(|log| !edit.dropped_logs.contains(&log.number));
         manifest.commit(&edit)?;
@@ -93,7 +137,8 @@ impl Shared {
         self.cut(&view, &edit.logs);
         let segments = inputs.iter().map(|segment| crate::segment::path(&self.dir, segment.number()));
         let logs = edit.dropped_logs.iter().map(|number| crate::log::path(&self.dir, *number));
-        for path in segments.chain(logs) {
+        let values = edit.dropped_values.iter().map(|number| crate::values::path(&self.dir, *number));
+        for path in segments.chain(logs).chain(values) {
             // Not in the manifest any more: what stays now is removed when the store is opened.
             let _ = self.vfs.remove(&path);
         }
@@ -119,5 +164,13 @@ impl Shared {
 fn dead_logs(version: &Version, state: &State, edit: &Edit) -> Vec<u64> {
     let live = version.live_bytes();
     let flushed = edit.flushed.unwrap_or(state.flushed);
-    state.logs.range(..flushed.log).map(|(number, _)| *number).filter(|log| !live.contains_key(log)).collect()
+    let numbers = state.logs.range(..flushed.log).map(|(number, _)| *number);
+    numbers.filter(|number| !live.contains_key(&ValueHome::Log(*number))).collect()
+}
+
+/// Takes the value files that no segment refers to out of the version; their numbers.
+fn drop_dead_values(version: &mut Version) -> Vec<u64> {
+    let live = version.live_bytes();
+    let dead = version.values.extract_if(.., |number, _| !live.contains_key(&ValueHome::Moved(*number)));
+    dead.map(|(number, _)| number).collect()
 }

@@ -1,12 +1,14 @@
 //! What every handle and every background thread of one open store share.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
+use crate::entry::ValueHome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Position;
 use crate::manifest::Manifest;
@@ -37,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) closed: AtomicBool,
     pub(crate) recovery: Recovery,
     pub(crate) leftovers: Mutex<Leftovers>,
+    /// Files with a value that could not be moved, for it can no longer be read.
+    pub(crate) damaged: Mutex<BTreeSet<ValueHome>>,
     pub(crate) lock: Mutex<Option<Box<dyn LockGuard>>>,
     /// See [`Store::companion`](crate::store::Store).
     pub(crate) companion: OnceLock<Box<dyn Any + Send + Sync>>,
@@ -74,6 +78,7 @@ impl Shared {
             closed: AtomicBool::new(false),
             recovery: parts.recovery,
             leftovers: Mutex::new(parts.leftovers),
+            damaged: Mutex::default(),
             lock: Mutex::new(Some(parts.lock)),
             companion: OnceLock::new(),
         }

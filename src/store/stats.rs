@@ -1,5 +1,6 @@
 //! What a store says of itself.
 
+use crate::entry::ValueHome;
 use crate::store::shared::Shared;
 use crate::store::view::View;
 
@@ -48,15 +49,19 @@ pub struct Stats {
     pub logs: usize,
     /// Bytes written to the logs that are there.
     pub log_bytes: u64,
-    /// Bytes of values that segments refer to in complete logs.
+    /// How many value files: where merges put what they move out of logs that are mostly dead.
+    pub value_files: usize,
+    /// Bytes in value files.
+    pub value_bytes: u64,
+    /// Bytes of values that segments refer to in complete logs and in value files.
     pub live_bytes: u64,
-    /// Bytes of complete logs that no segment refers to.
+    /// Bytes of complete logs and value files that no segment refers to.
     pub dead_bytes: u64,
     /// Bytes of memory held by memtables.
     pub memtable_bytes: u64,
     /// The newest sequence number: how many operations were ever written.
     pub sequence: u64,
-    /// Length of all segments and logs, in bytes.
+    /// Length of all segments, logs and value files, in bytes.
     pub disk_bytes: u64,
     /// What the last open found.
     pub recovery: Recovery,
@@ -71,28 +76,35 @@ impl Shared {
         let memtable_bytes = tables.map(|table| table.bytes() as u64).sum();
         let levels = levels(&view);
         let log_bytes = view.logs.iter().map(|log| log.mapping.published() as u64).sum();
-        let (live_bytes, dead_bytes) = self.complete_logs(&view);
+        let value_bytes = view.version.values.values().map(|file| file.mapping.len() as u64).sum();
+        let (live_bytes, dead_bytes) = self.complete_files(&view);
         Stats {
             logs: view.logs.len(),
             log_bytes,
+            value_files: view.version.values.len(),
+            value_bytes,
             live_bytes,
             dead_bytes,
             memtable_bytes,
             sequence: self.visible(),
-            disk_bytes: levels.iter().map(|level| level.bytes).sum::<u64>() + log_bytes,
+            disk_bytes: levels.iter().map(|level| level.bytes).sum::<u64>() + log_bytes + value_bytes,
             levels,
             recovery: self.recovery,
             background_error: self.background.error().map(|error| error.to_string()),
         }
     }
 
-    fn complete_logs(&self, view: &View) -> (u64, u64) {
+    /// Bytes in files that take no more: those that segments refer to, and the others.
+    fn complete_files(&self, view: &View) -> (u64, u64) {
         let live = view.version.live_bytes();
         let manifest = self.manifest.lock();
-        let ended = manifest.state().logs.values().filter_map(|log| Some((log.number, log.end?)));
-        ended.fold((0, 0), |(all_live, all_dead), (number, end)| {
-            let live = live.get(&number).copied().unwrap_or(0);
-            (all_live + live, all_dead + end.saturating_sub(live))
+        let logs = manifest.state().logs.values();
+        let logs = logs.filter_map(|log| Some((ValueHome::Log(log.number), log.end?)));
+        let values = view.version.values.values();
+        let values = values.map(|file| (ValueHome::Moved(file.number), file.mapping.len() as u64));
+        logs.chain(values).fold((0, 0), |(all_live, all_dead), (home, len)| {
+            let live = live.get(&home).copied().unwrap_or(0);
+            (all_live + live, all_dead + len.saturating_sub(live))
         })
     }
 }

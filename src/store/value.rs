@@ -62,7 +62,7 @@ impl Stat {
 /// Who keeps a payload's bytes in place.
 #[derive(Clone)]
 pub(crate) enum Home {
-    Log(Arc<Mapping>, Range<usize>),
+    Mapped(Arc<Mapping>, Range<usize>),
     Segment(Arc<Segment>, Range<usize>),
     Owned(Box<[u8]>),
 }
@@ -93,7 +93,7 @@ impl Value {
 
     fn payload(&self) -> &[u8] {
         match &self.home {
-            Home::Log(mapping, range) => mapping.get(range.clone()).unwrap_or_default(),
+            Home::Mapped(mapping, range) => mapping.get(range.clone()).unwrap_or_default(),
             Home::Segment(segment, range) => segment.bytes(range.clone()),
             Home::Owned(bytes) => bytes,
         }

@@ -3,11 +3,12 @@
 //! A reader takes the view first and the sequence number after it. Every entry up to that number that
 //! existed when the view was made is in it; merges that drop old versions make new views.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::cursor::{LevelCursor, Source};
-use crate::entry::{Entry, Place, Pointer};
+use crate::entry::{Entry, Place, Pointer, ValueHome};
 use crate::error::{Error, Result};
 use crate::key::Printable;
 use crate::log::{LogFile, Position};
@@ -15,6 +16,7 @@ use crate::manifest::Version;
 use crate::memtable::{Memtable, MemtableCursor};
 use crate::segment::{Segment, SegmentCursor, key_hash};
 use crate::store::value::{Home, Stat, Value};
+use crate::vfs::Mapping;
 
 /// A memtable that takes no more writes and waits for its flush.
 #[derive(Clone)]
@@ -24,6 +26,8 @@ pub(crate) struct Frozen {
     pub(crate) end: Position,
     pub(crate) seq: u64,
     pub(crate) time: u64,
+    /// How many bytes of metadata and values were put into each log that was complete then.
+    pub(crate) filled: BTreeMap<u64, u64>,
 }
 
 #[derive(Clone)]
@@ -75,7 +79,7 @@ impl View {
     /// The value that an entry means, checked, behind a guard.
     pub(crate) fn value(&self, key: &[u8], entry: &Entry<'_>, origin: Origin<'_>) -> Result<Value> {
         let home = match (entry.place, origin) {
-            (Place::Logged(pointer), _) => self.logged(key, &pointer, entry.payload_len())?,
+            (Place::Stored(pointer), _) => self.stored(key, &pointer, entry.payload_len())?,
             (Place::Inline(payload), Origin::Segment(segment, range)) => {
                 // The payload is the entry's tail.
                 Home::Segment(segment.clone(), range.end - payload.len()..range.end)
@@ -86,16 +90,29 @@ impl View {
         Ok(Value::new(Stat::of(entry), home, entry.meta_len as usize))
     }
 
-    pub(crate) fn logged(&self, key: &[u8], pointer: &Pointer, len: u64) -> Result<Home> {
-        let log = self.log(pointer.log).ok_or_else(|| {
-            let log = crate::log::name(pointer.log);
-            Error::corruption(format!("key '{}': {log} is missing; restore it from a backup", Printable(key)))
-        })?;
-        let bytes = log
+    /// The payload that a pointer means, checked.
+    pub(crate) fn stored(&self, key: &[u8], pointer: &Pointer, len: u64) -> Result<Home> {
+        let (mapping, payload) = self
             .payload(pointer, len)
             .map_err(|error| Error::new(error.kind(), format!("key '{}': {error}", Printable(key))))?;
         let start = pointer.offset as usize;
-        Ok(Home::Log(log.mapping.clone(), start..start + bytes.len()))
+        Ok(Home::Mapped(mapping.clone(), start..start + payload.len()))
+    }
+
+    /// The bytes that a pointer means, checked, and the mapping that they lie in.
+    pub(crate) fn payload(&self, pointer: &Pointer, len: u64) -> Result<(&Arc<Mapping>, &[u8])> {
+        let missing = |name| Error::corruption(format!("{name} is missing; restore it from a backup"));
+        match pointer.home {
+            ValueHome::Log(number) => {
+                let log = self.log(number).ok_or_else(|| missing(crate::log::name(number)))?;
+                Ok((&log.mapping, log.payload(pointer, len)?))
+            }
+            ValueHome::Moved(number) => {
+                let file = self.version.values.get(&number);
+                let file = file.ok_or_else(|| missing(crate::values::name(number)))?;
+                Ok((&file.mapping, file.payload(pointer, len)?))
+            }
+        }
     }
 
     pub(crate) fn log(&self, number: u64) -> Option<&LogFile> {

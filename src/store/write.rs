@@ -1,5 +1,6 @@
 //! The write path: table, log, memtable, visible. One writer at a time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use parking_lot::MutexGuard;
 
 use crate::batch::Op;
-use crate::entry::{Entry, Place, Pointer};
+use crate::entry::{Entry, Place, Pointer, ValueHome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Action, Appender, Frame, FrameOp, LogFile, Position, Space, TableBuilder};
 use crate::memtable::{ChunkPool, MemtableWriter, memtable};
@@ -43,6 +44,8 @@ pub(crate) struct Tables {
     pub(crate) seq: u64,
     /// The latest time given out, in microseconds: time never goes backwards.
     pub(crate) time: u64,
+    /// How many bytes of metadata and values were put into each log that is not flushed.
+    pub(crate) filled: BTreeMap<u64, u64>,
     inline_limit: usize,
     entry: Vec<u8>,
 }
@@ -51,7 +54,7 @@ impl Tables {
     pub(crate) fn new(memtable_size: usize, inline_limit: usize, seq: u64, time: u64) -> Self {
         let pool = ChunkPool::new(memtable_size);
         let (table, _) = memtable(&pool);
-        Self { pool, table, seq, time, inline_limit, entry: Vec::new() }
+        Self { pool, table, seq, time, filled: BTreeMap::new(), inline_limit, entry: Vec::new() }
     }
 
     /// Puts a frame's operations, whose payloads lie in this log, into the memtable.
@@ -76,12 +79,13 @@ impl Tables {
         match op.action {
             Action::Delete => Entry::tombstone(time).encode(&mut self.entry),
             Action::Put { expires, content_type, meta_len, value_len, crc, offset } => {
-                let pointer = Pointer { log: log.id.number, offset, crc };
+                let pointer = Pointer { home: ValueHome::Log(log.id.number), offset, crc };
                 let len = u64::from(meta_len) + u64::from(value_len);
+                *self.filled.entry(log.id.number).or_default() += len;
                 let place = if len < self.inline_limit as u64 {
                     Place::Inline(log.payload(&pointer, len)?)
                 } else {
-                    Place::Logged(pointer)
+                    Place::Stored(pointer)
                 };
                 let entry = Entry { modified: time, expires, content_type, meta_len, value_len, place };
                 entry.encode(&mut self.entry);
@@ -95,7 +99,9 @@ impl Tables {
     pub(crate) fn freeze(&mut self, end: Position) -> Frozen {
         let (table, _) = memtable(&self.pool);
         let full = std::mem::replace(&mut self.table, table);
-        Frozen { table: full.table().clone(), end, seq: self.seq, time: self.time }
+        let open = self.filled.split_off(&end.log);
+        let filled = std::mem::replace(&mut self.filled, open);
+        Frozen { table: full.table().clone(), end, seq: self.seq, time: self.time, filled }
     }
 }
 

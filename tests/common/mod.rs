@@ -27,6 +27,7 @@ pub(crate) fn tiny() -> Sizes {
         segment: 1 << 10,
         level0_segments: 2,
         level1: 4 << 10,
+        dead_slack: 1 << 10,
         fold_limit: 2 << 10,
     }
 }

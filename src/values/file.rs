@@ -1,0 +1,99 @@
+//! A value file as readers see it, and what vouches for a value wherever it lies.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::codec::{Malformed, Reader};
+use crate::entry::Pointer;
+use crate::error::{Error, ErrorKind, Result};
+use crate::vfs::{Mapping, Vfs};
+
+const MAGIC: &[u8; 8] = b"SILTVAL\0";
+const VERSION: u32 = 1;
+pub(crate) const HEADER_LEN: usize = 24;
+
+/// An open value file.
+#[derive(Debug)]
+pub(crate) struct ValueFile {
+    pub(crate) number: u64,
+    pub(crate) mapping: Arc<Mapping>,
+}
+
+impl ValueFile {
+    /// Maps the file, which must have this length, and checks its header.
+    pub(crate) fn open(vfs: &dyn Vfs, dir: &Path, number: u64, len: u64) -> Result<Arc<Self>> {
+        let path = path(dir, number);
+        let open = || {
+            let file = vfs.open(&path)?;
+            let found = file.len()?;
+            Ok((found, file.map(usize::try_from(found).map_err(std::io::Error::other)?)?))
+        };
+        let (found, mapping) = open().map_err(|error| Error::opening(&path, error))?;
+        let path = path.display();
+        if found != len {
+            return Err(Error::corruption(format!(
+                "{path} has {found} bytes instead of {len}; restore it from a backup"
+            )));
+        }
+        match version(mapping.bytes(), number) {
+            Ok(VERSION) => Ok(Arc::new(Self { number, mapping })),
+            Ok(version) => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("{path} has format version {version}; open the store with a newer Siltstone"),
+            )),
+            Err(Malformed) => {
+                Err(Error::corruption(format!("{path}: the header is damaged; restore it from a backup")))
+            }
+        }
+    }
+
+    /// The metadata and value that a pointer means, once their checksum vouched for them.
+    pub(crate) fn payload(&self, pointer: &Pointer, len: u64) -> Result<&[u8]> {
+        payload(&self.mapping, &name(self.number), pointer, len)
+    }
+}
+
+/// The bytes that a pointer into this file means, once their checksum vouched for them.
+pub(crate) fn payload<'a>(mapping: &'a Mapping, file: &str, pointer: &Pointer, len: u64) -> Result<&'a [u8]> {
+    let bytes = usize::try_from(pointer.offset)
+        .ok()
+        .zip(usize::try_from(len).ok())
+        .and_then(|(start, len)| mapping.get(start..start.checked_add(len)?));
+    let why = match bytes {
+        Some(bytes) if crc32fast::hash(bytes) == pointer.crc => return Ok(bytes),
+        Some(_) => "its checksum does not match",
+        None => "the file is too short",
+    };
+    let offset = pointer.offset;
+    Err(Error::corruption(format!(
+        "{file}: the value at offset {offset} is damaged ({why}); restore it from a backup"
+    )))
+}
+
+pub(super) fn header(number: u64) -> [u8; HEADER_LEN] {
+    let mut bytes = [0; HEADER_LEN];
+    bytes[..8].copy_from_slice(MAGIC);
+    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[12..20].copy_from_slice(&number.to_le_bytes());
+    let crc = crc32fast::hash(&bytes[..20]);
+    bytes[20..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn version(bytes: &[u8], number: u64) -> Result<u32, Malformed> {
+    let (body, crc) = bytes.get(..HEADER_LEN).and_then(|all| all.split_last_chunk()).ok_or(Malformed)?;
+    let reader = &mut Reader::new(body);
+    let ours = reader.take(8)? == MAGIC && crc32fast::hash(body) == u32::from_le_bytes(*crc);
+    let (version, found) = (reader.u32()?, reader.u64()?);
+    if ours && version >= VERSION && found == number { Ok(version) } else { Err(Malformed) }
+}
+
+/// A value file's name.
+pub(crate) fn name(number: u64) -> String {
+    format!("{number:06}.val")
+}
+
+/// A value file's path in this store.
+pub(crate) fn path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(name(number))
+}
