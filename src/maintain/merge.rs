@@ -34,9 +34,14 @@ const PAUSE_EVERY: u64 = 16 << 10;
 pub(crate) struct Merge<'a> {
     pub(crate) vfs: &'a dyn Vfs,
     pub(crate) dir: &'a Path,
-    pub(crate) level: usize,
-    /// Nothing older lies below: deleted and expired entries end here.
-    pub(crate) bottom: bool,
+    /// Where a new segment of these first and last keys goes.
+    pub(crate) level: Box<dyn Fn(&[u8], &[u8]) -> usize + 'a>,
+    /// Whether nothing older of a key lies below: if it is deleted or expired, it ends here.
+    pub(crate) is_bottom: Box<dyn Fn(&[u8]) -> bool + 'a>,
+    /// Segments, by key, that no new one may span, and how often a new one may begin for that. So what is
+    /// far apart overlaps no more than it must.
+    pub(crate) fences: Vec<Arc<Segment>>,
+    pub(crate) most_cuts: usize,
     /// Microseconds since the Unix epoch.
     pub(crate) now: u64,
     /// A new segment starts after this many bytes.
@@ -59,8 +64,7 @@ pub(crate) struct Output {
 impl Merge<'_> {
     /// Runs to the end. Files of a merge that failed are removed.
     pub(crate) fn run(&self, sources: Vec<Source>) -> Result<Output> {
-        let mut output =
-            Writing { merge: self, current: None, values: None, paths: Vec::new(), done: Output::default() };
+        let mut output = Writing::new(self);
         match self.write_all(sources, &mut output).and_then(|()| output.finish()) {
             Ok(()) => Ok(output.done),
             Err(error) => {
@@ -101,7 +105,7 @@ impl Merge<'_> {
         })?;
         let mut encoded = Vec::new();
         if !entry.is_live(self.now) {
-            if self.bottom {
+            if (self.is_bottom)(cursor.key()) {
                 return Ok(());
             }
             Entry::tombstone(entry.modified).encode(&mut encoded);
@@ -121,16 +125,44 @@ struct Writing<'a, 'm> {
     merge: &'a Merge<'m>,
     current: Option<(u64, SegmentWriter)>,
     values: Option<ValueWriter>,
+    /// Fences before this one lie behind the last key.
+    fence: usize,
+    cuts: usize,
+    last: Vec<u8>,
     paths: Vec<PathBuf>,
     done: Output,
 }
 
-impl Writing<'_, '_> {
+impl<'a, 'm> Writing<'a, 'm> {
+    fn new(merge: &'a Merge<'m>) -> Self {
+        let (paths, done) = (Vec::new(), Output::default());
+        Self { merge, current: None, values: None, fence: 0, cuts: 0, last: Vec::new(), paths, done }
+    }
+
+    /// Whether a fence lies between the last key and this one.
+    fn meets_fence(&mut self, key: &[u8]) -> bool {
+        let fences = &self.merge.fences;
+        // The first fence that begins behind the last key: those before it cannot lie between.
+        while let Some(fence) = fences.get(self.fence)
+            && *fence.properties().first_key <= *self.last
+        {
+            self.fence += 1;
+        }
+        fences.get(self.fence).is_some_and(|fence| *fence.properties().last_key < *key)
+    }
+
     fn add(&mut self, key: &[u8], seq: u64, entry: &[u8]) -> Result<()> {
         let merge = self.merge;
-        if self.current.as_ref().is_some_and(|(_, writer)| writer.size_estimate() >= merge.segment_size) {
-            self.finish_segment()?;
+        if let Some((_, writer)) = &self.current {
+            let full = writer.size_estimate() >= merge.segment_size;
+            let cut = !full && self.cuts < merge.most_cuts && self.meets_fence(key);
+            if full || cut {
+                self.cuts += usize::from(cut);
+                self.finish_segment()?;
+            }
         }
+        self.last.clear();
+        self.last.extend_from_slice(key);
         let (_, writer) = match &mut self.current {
             Some(current) => current,
             none => {
@@ -181,7 +213,8 @@ impl Writing<'_, '_> {
         writer.finish()?;
         let path = crate::segment::path(self.merge.dir, number);
         let segment = Segment::open(self.merge.vfs, &path, number)?;
-        let record = SegmentRecord { number, level: self.merge.level as u8, len: segment.len() };
+        let level = (self.merge.level)(&segment.properties().first_key, &segment.properties().last_key);
+        let record = SegmentRecord { number, level: level as u8, len: segment.len() };
         self.done.records.push(record);
         self.done.segments.push(segment);
         Ok(())

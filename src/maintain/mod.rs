@@ -5,5 +5,5 @@ mod plan;
 mod space;
 
 pub(crate) use merge::{Fate, Merge, Output, Rehome};
-pub(crate) use plan::{Claim, Plan, home_level, plan};
+pub(crate) use plan::{Claim, Plan, home_level, is_bottom, plan};
 pub(crate) use space::Space;

@@ -1,17 +1,19 @@
 //! The planner: a version in, a plan out, no I/O.
 //!
 //! Level 0 holds flushed memtables that overlap; each deeper level is sorted and ten times larger (the
-//! leveled scheme of LevelDB). Two things are done differently, for input that arrives in key order:
-//! what overlaps nothing goes as deep as it can without being rewritten, and runs of small neighbours in
-//! one level, which many short runs of a program leave, are merged in size classes, so that each byte is
-//! rewritten a number of times that grows with the logarithm of their number.
+//! leveled scheme of LevelDB). Levels are counted from the bottom, as RocksDB's dynamic level sizes are:
+//! what is small lies in the last level alone, and level 0 is merged straight into it, so that hardly
+//! anything is held twice. Two things are for input that arrives in key order: what overlaps nothing goes
+//! to the last level without being rewritten, and runs of small neighbours in one level, which many short
+//! runs of a program leave, are merged in size classes, so that each byte is rewritten a number of times
+//! that grows with the logarithm of their number.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::entry::ValueHome;
 use crate::maintain::space::Space;
-use crate::manifest::Version;
+use crate::manifest::{LEVELS, Version};
 use crate::options::Sizes;
 use crate::segment::Segment;
 
@@ -29,7 +31,6 @@ pub(crate) enum Plan {
     Merge {
         inputs: Vec<Arc<Segment>>,
         level: usize,
-        bottom: bool,
         /// The files whose values move, where the merge passes over them.
         victims: BTreeSet<ValueHome>,
     },
@@ -56,7 +57,7 @@ pub(crate) fn plan(version: &Version, space: &Space, sizes: &Sizes) -> Option<Pl
         .or_else(|| empty(version, &victims))
         .or_else(|| small_run(version, sizes))?;
     Some(match plan {
-        Plan::Merge { inputs, level, bottom, .. } => Plan::Merge { inputs, level, bottom, victims },
+        Plan::Merge { inputs, level, .. } => Plan::Merge { inputs, level, victims },
         moved @ Plan::Move { .. } => moved,
     })
 }
@@ -64,7 +65,11 @@ pub(crate) fn plan(version: &Version, space: &Space, sizes: &Sizes) -> Option<Pl
 /// Writes the segment that holds most of the victims' values anew, in its place.
 fn empty(version: &Version, victims: &BTreeSet<ValueHome>) -> Option<Plan> {
     let (level, segment) = version.segments().max_by_key(|(_, segment)| held(segment, victims))?;
-    (held(segment, victims) > 0).then(|| in_place(version, vec![segment.clone()], level))
+    (held(segment, victims) > 0).then(|| merge(vec![segment.clone()], level))
+}
+
+fn merge(inputs: Vec<Arc<Segment>>, level: usize) -> Plan {
+    Plan::Merge { inputs, level, victims: BTreeSet::new() }
 }
 
 /// How many bytes of values in these files a segment refers to.
@@ -73,37 +78,43 @@ fn held(segment: &Segment, victims: &BTreeSet<ValueHome>) -> u64 {
     stored.filter(|(home, _)| victims.contains(home)).map(|(_, bytes)| bytes).sum()
 }
 
-/// Merges segments that overlap no other in their level, without those below.
-fn in_place(version: &Version, inputs: Vec<Arc<Segment>>, level: usize) -> Plan {
-    let range = range(&inputs);
-    let mut deeper = version.levels.iter().skip(level + 1);
-    let bottom = level > 0 && deeper.all(|level| overlapping(level, range).is_empty());
-    Plan::Merge { inputs, level, bottom, victims: BTreeSet::new() }
-}
-
-/// The keys, and the level, that a merge under way will write somewhere into.
+/// The keys that a merge under way will write somewhere between.
 #[derive(Debug)]
 pub(crate) struct Claim {
-    level: usize,
     first: Vec<u8>,
     last: Vec<u8>,
 }
 
 impl Claim {
-    pub(crate) fn of(inputs: &[Arc<Segment>], level: usize) -> Self {
+    pub(crate) fn of(inputs: &[Arc<Segment>]) -> Self {
         let (first, last) = range(inputs);
-        Self { level, first: first.into(), last: last.into() }
+        Self { first: first.into(), last: last.into() }
+    }
+
+    /// Whether it writes, or has yet to write, somewhere between these keys.
+    fn overlaps(&self, first: &[u8], last: &[u8]) -> bool {
+        *self.first <= *last && *first <= *self.last
     }
 }
 
-/// The deepest level at which a new segment of these keys overlaps nothing on its way down.
+/// Where a new segment of these keys, the newest of all, belongs: in the last level if it overlaps nothing,
+/// else in level 0.
 pub(crate) fn home_level(version: &Version, claim: Option<&Claim>, first: &[u8], last: &[u8]) -> usize {
-    let claimed = |at| claim.is_some_and(|of| of.level == at && *of.first <= *last && *first <= *of.last);
-    let levels = version.levels.iter().enumerate();
-    let free = levels.take_while(|(at, level)| {
-        !claimed(*at) && !level.iter().any(|segment| overlaps(segment, first, last))
-    });
-    free.count().saturating_sub(1)
+    let claimed = claim.is_some_and(|claim| claim.overlaps(first, last));
+    let mut segments = version.segments();
+    let free = !claimed && !segments.any(|(_, segment)| overlaps(segment, first, last));
+    if free { LEVELS - 1 } else { 0 }
+}
+
+/// Whether no level below this one has anything of this key.
+pub(crate) fn is_bottom(version: &Version, level: usize, key: &[u8]) -> bool {
+    level > 0 && version.levels.iter().skip(level + 1).all(|deeper| !covers(deeper, key))
+}
+
+/// Whether a sorted level may have something of this key.
+fn covers(level: &[Arc<Segment>], key: &[u8]) -> bool {
+    let at = level.partition_point(|segment| *segment.properties().last_key < *key);
+    level.get(at).is_some_and(|segment| *segment.properties().first_key <= *key)
 }
 
 fn overlaps(segment: &Segment, first: &[u8], last: &[u8]) -> bool {
@@ -118,17 +129,31 @@ fn range<'a>(segments: &'a [Arc<Segment>]) -> (&'a [u8], &'a [u8]) {
     (first.unwrap_or_default(), last.unwrap_or_default())
 }
 
-fn overlapping(level: &[Arc<Segment>], (first, last): (&[u8], &[u8])) -> Vec<Arc<Segment>> {
-    level.iter().filter(|segment| overlaps(segment, first, last)).cloned().collect()
+/// Those of a level that overlap one of these, each for itself: what lies between them stays out.
+fn overlapping(level: &[Arc<Segment>], inputs: &[Arc<Segment>]) -> Vec<Arc<Segment>> {
+    let overlaps = |segment: &&Arc<Segment>| {
+        inputs
+            .iter()
+            .any(|input| overlaps(segment, &input.properties().first_key, &input.properties().last_key))
+    };
+    level.iter().filter(overlaps).cloned().collect()
 }
 
-/// Merges into `level`, with all that it overlaps there.
+/// Merges into `level`, with all that is overlapped there.
 fn merge_into(version: &Version, mut inputs: Vec<Arc<Segment>>, level: usize) -> Option<Plan> {
-    inputs.extend(overlapping(version.levels.get(level)?, range(&inputs)));
-    let range = range(&inputs);
-    let deeper = version.levels.get(level + 1..)?;
-    let bottom = deeper.iter().all(|level| overlapping(level, range).is_empty());
-    Some(Plan::Merge { inputs, level, bottom, victims: BTreeSet::new() })
+    inputs.extend(overlapping(version.levels.get(level)?, &inputs));
+    Some(merge(inputs, level))
+}
+
+/// The first level that is in use, apart from level 0: as many as it takes for the first to hold at most
+/// `level1` bytes, when each holds ten times the one above.
+fn base_level(version: &Version, sizes: &Sizes) -> usize {
+    let mut share: u64 = version.levels.iter().skip(1).flatten().map(|segment| segment.len()).sum();
+    let mut base = LEVELS - 1;
+    while share > sizes.level1 && base > 1 {
+        (share, base) = (share / 10, base - 1);
+    }
+    base
 }
 
 fn level0(version: &Version, sizes: &Sizes) -> Option<Plan> {
@@ -136,30 +161,37 @@ fn level0(version: &Version, sizes: &Sizes) -> Option<Plan> {
     if newest.len() < sizes.level0_segments.max(1) {
         return None;
     }
-    merge_into(version, newest.clone(), 1)
+    let base = base_level(version, sizes);
+    // Nothing newer may come to lie below something older.
+    let between = version.levels.iter().enumerate().take(base).skip(1);
+    let level = between.filter(|(_, level)| !overlapping(level, newest).is_empty()).map(|(at, _)| at).next();
+    merge_into(version, newest.clone(), level.unwrap_or(base))
 }
 
 fn too_large(version: &Version, sizes: &Sizes) -> Option<Plan> {
+    let base = base_level(version, sizes);
     let mut limit = sizes.level1;
-    let last = version.levels.len() - 1;
-    for (level, segments) in version.levels.iter().enumerate().take(last).skip(1) {
+    for (level, segments) in version.levels.iter().enumerate().take(LEVELS - 1).skip(1) {
         let bytes: u64 = segments.iter().map(|segment| segment.len()).sum();
-        if bytes > limit {
+        // A level that is no longer in use shall be empty.
+        if bytes > if level < base { 0 } else { limit } {
             let below = version.levels.get(level + 1)?;
+            let overlapped = |segment: &Arc<Segment>| overlapping(below, std::slice::from_ref(segment));
             let cost = |segment: &&Arc<Segment>| {
-                let range = range(std::slice::from_ref(*segment));
-                let rewritten: u64 = overlapping(below, range).iter().map(|other| other.len()).sum();
+                let rewritten: u64 = overlapped(segment).iter().map(|other| other.len()).sum();
                 // The fewest bytes rewritten for each byte that leaves the level.
                 rewritten.saturating_mul(16) / segment.len().max(1)
             };
             let segment = segments.iter().min_by_key(cost)?;
-            return if overlapping(below, range(std::slice::from_ref(segment))).is_empty() {
+            return if overlapped(segment).is_empty() {
                 Some(Plan::Move { segment: segment.clone(), level: level + 1 })
             } else {
                 merge_into(version, vec![segment.clone()], level + 1)
             };
         }
-        limit = limit.saturating_mul(10);
+        if level >= base {
+            limit = limit.saturating_mul(10);
+        }
     }
     None
 }
@@ -174,7 +206,7 @@ fn small_run(version: &Version, sizes: &Sizes) -> Option<Plan> {
         for (level, segments) in version.levels.iter().enumerate().skip(1) {
             let mut runs = segments.split(|segment| segment.len() > class);
             if let Some(run) = runs.find(|run| run.len() >= RUN && shrinks(run)) {
-                return Some(in_place(version, run.to_vec(), level));
+                return Some(merge(run.to_vec(), level));
             }
         }
     }

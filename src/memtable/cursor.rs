@@ -42,10 +42,6 @@ impl MemtableCursor {
         self.node().map_or(&[], Node::value)
     }
 
-    pub(crate) fn seek_first(&mut self) {
-        self.at = self.table.first().map(Node::raw);
-    }
-
     pub(crate) fn seek_last(&mut self) {
         self.at = self.table.last().map(Node::raw);
     }

@@ -79,7 +79,7 @@ proptest! {
     fn it_walks_both_ways(items in items(200)) {
         let (table, model) = build(&items);
         let mut cursor = MemtableCursor::new(table);
-        cursor.seek_first();
+        cursor.seek(&[], u64::MAX);
         for found in &model {
             prop_assert_eq!(at(&cursor), item(Some(found)));
             cursor.next();
@@ -108,7 +108,7 @@ proptest! {
         }
         let (table, model) = build(&items);
         let mut cursor = MemtableCursor::new(table);
-        cursor.seek_first();
+        cursor.seek(&[], u64::MAX);
         for found in &model {
             prop_assert_eq!(at(&cursor), item(Some(found)));
             cursor.next();
@@ -126,7 +126,7 @@ fn an_empty_table_has_nothing() {
     assert_eq!(table.get(b"", u64::MAX), None);
     let mut cursor = MemtableCursor::new(Arc::clone(writer.table()));
     let moves: [fn(&mut MemtableCursor); 6] = [
-        MemtableCursor::seek_first,
+        |cursor: &mut MemtableCursor| cursor.seek(&[], u64::MAX),
         MemtableCursor::seek_last,
         MemtableCursor::next,
         MemtableCursor::prev,
@@ -219,7 +219,7 @@ fn readers_see_whole_items_in_order_while_the_writer_inserts() {
                     let mut walked = 0;
                     let mut before: Option<Place> = None;
                     if reader == 0 {
-                        cursor.seek_first()
+                        cursor.seek(&[], u64::MAX)
                     } else {
                         cursor.seek_last()
                     }

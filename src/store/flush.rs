@@ -6,14 +6,18 @@ use crate::cursor::Source;
 use crate::entry::{Entry, Place, Pointer, ValueHome};
 use crate::error::Result;
 use crate::log::{LogFile, Position};
-use crate::maintain::{Claim, Fate, Merge, Rehome, home_level};
+use crate::maintain::{Claim, Fate, Merge, home_level};
 use crate::manifest::{Edit, Flushed, LEVELS, LogRecord};
 use crate::memtable::MemtableCursor;
 use crate::store::shared::Shared;
 use crate::store::view::{Frozen, View};
 
-/// Closing does only those merges that take a moment.
-const CLOSING_MERGE: u64 = 4 << 20;
+/// Closing does only those merges that take a moment: it reads no more than this in one.
+const CLOSING_MERGE: u64 = 32 << 20;
+
+/// A flush begins a new segment so many times at most where it would span one of the last level: new records
+/// that come in key order are not to be held up by old keys in the same memtable.
+const FLUSH_CUTS: usize = 3;
 
 impl Shared {
     /// Flushes the oldest memtable that waits, beside a merge that may be under way; false if none waits.
@@ -31,9 +35,14 @@ impl Shared {
         let Some(frozen) = view.frozen.first() else { return Ok(false) };
         // The segment will point into the logs: those bytes come first.
         self.wait_durable(frozen.end)?;
-        let level = flush_level(&view, frozen, claim);
-        let rehome: Rehome<'_> = Box::new(|entry| inline(folded, entry));
-        let merge = Merge { bottom: level == LEVELS - 1, rehome, ..self.merge_into(level) };
+        let version = &view.version;
+        let merge = Merge {
+            is_bottom: Box::new(|key| home_level(version, claim, key, key) == LEVELS - 1),
+            fences: version.levels.last().cloned().unwrap_or_default(),
+            most_cuts: FLUSH_CUTS,
+            rehome: Box::new(|entry| inline(folded, entry)),
+            ..self.merge(|first, last| home_level(version, claim, first, last))
+        };
         let sources = vec![Source::Memtable(MemtableCursor::new(frozen.table.clone()))];
         let output = merge.run(sources)?;
         let mut flushed =
@@ -95,14 +104,6 @@ impl Shared {
         let _ = self.vfs.remove(&crate::log::path(&self.dir, number));
         Ok(())
     }
-}
-
-fn flush_level(view: &View, frozen: &Frozen, claim: Option<&Claim>) -> usize {
-    let mut cursor = MemtableCursor::new(frozen.table.clone());
-    cursor.seek_first();
-    let first = cursor.key().to_vec();
-    cursor.seek_last();
-    home_level(&view.version, claim, &first, cursor.key())
 }
 
 fn inline<'v>(folded: Option<&'v BTreeMap<u64, LogFile>>, entry: &Entry<'_>) -> Result<Fate<'v>> {

@@ -7,17 +7,18 @@ use std::sync::atomic::Ordering;
 use crate::cursor::Source;
 use crate::entry::{Entry, Place, ValueHome};
 use crate::error::Result;
-use crate::maintain::{Claim, Fate, Merge, Output, Plan, Rehome, Space, plan};
+use crate::maintain::{Claim, Fate, Merge, Output, Plan, Rehome, Space, is_bottom, plan};
 use crate::manifest::{Edit, LogRecord, SegmentRecord, State, Version};
 use crate::segment::{Segment, SegmentCursor};
 use crate::store::shared::Shared;
 use crate::store::view::View;
 
 impl Shared {
-    /// Flushes all that waits, then merges until the planner is content or the store closes.
+    /// Flushes all that waits, then merges until the planner is content or the store closes. Where flushes
+    /// come so fast that there is always one waiting, merges have their turn all the same.
     pub(crate) fn shape(&self) -> Result<()> {
         loop {
-            if self.flush_waiting(None)? {
+            if !self.is_crowded() && self.flush_waiting(None)? {
                 continue;
             }
             if self.closed.load(Ordering::Acquire) {
@@ -28,6 +29,12 @@ impl Shared {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Whether level 0 has twice as many segments as it should, each of which costs every read.
+    fn is_crowded(&self) -> bool {
+        let newest = self.view().version.levels.first().map_or(0, Vec::len);
+        newest >= 2 * self.options.sizes.level0_segments.max(1)
     }
 
     pub(crate) fn plan(&self) -> Option<Plan> {
@@ -49,13 +56,15 @@ impl Shared {
         Space { filled: logs.chain(values).filter(|(home, _)| !damaged.contains(home)).collect() }
     }
 
-    /// A merge into this level that drops nothing but old versions, and does nothing else meanwhile.
-    pub(crate) fn merge_into(&self, level: usize) -> Merge<'_> {
+    /// A merge that drops nothing but old versions, moves no value, and does nothing else meanwhile.
+    pub(crate) fn merge<'a>(&'a self, level: impl Fn(&[u8], &[u8]) -> usize + 'a) -> Merge<'a> {
         Merge {
             vfs: &*self.vfs,
             dir: &self.dir,
-            level,
-            bottom: false,
+            level: Box::new(level),
+            is_bottom: Box::new(|_| false),
+            fences: Vec::new(),
+            most_cuts: usize::MAX,
             now: self.vfs.now(),
             segment_size: self.options.sizes.segment,
             next_number: Box::new(|| self.next_segment.fetch_add(1, Ordering::Relaxed)),
@@ -73,14 +82,16 @@ impl Shared {
                 let output = Output { segments, records: vec![record], ..Output::default() };
                 self.install(Edit::default(), output, &[])
             }
-            Plan::Merge { inputs, level, bottom, victims } => {
+            Plan::Merge { inputs, level, victims } => {
                 let view = self.view();
                 let cursors = inputs.iter().map(|input| Source::Segment(SegmentCursor::new(input.clone())));
-                let claim = Claim::of(&inputs, level);
+                let claim = Claim::of(&inputs);
                 // Writers must not wait for a merge: what has to be flushed is, in the midst of it.
                 let pause = Box::new(|| self.flush_waiting(Some(&claim)).map(drop));
                 let rehome: Rehome<'_> = Box::new(|entry| Ok(self.fate(&view, &victims, entry)));
-                let merge = Merge { bottom, pause, rehome, ..self.merge_into(level) };
+                let is_bottom = Box::new(|key: &[u8]| is_bottom(&view.version, level, key));
+                let fences = fences(&view.version, level, &inputs);
+                let merge = Merge { is_bottom, fences, pause, rehome, ..self.merge(move |_, _| level) };
                 let output = merge.run(cursors.collect())?;
                 self.install(Edit::default(), output, &inputs)
             }
@@ -158,6 +169,16 @@ impl Shared {
             let _ = self.vfs.remove(&crate::log::path(&self.dir, number));
         }
     }
+}
+
+/// The segments of a sorted level that a merge into it leaves alone.
+fn fences(version: &Version, level: usize, inputs: &[Arc<Segment>]) -> Vec<Arc<Segment>> {
+    let level = if level == 0 { None } else { version.levels.get(level) };
+    let others = level
+        .into_iter()
+        .flatten()
+        .filter(|segment| !inputs.iter().any(|input| input.number() == segment.number()));
+    others.cloned().collect()
 }
 
 /// Logs that no segment refers to, nor any memtable: all that is in them is flushed.

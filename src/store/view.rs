@@ -26,7 +26,7 @@ pub(crate) struct Frozen {
     pub(crate) end: Position,
     pub(crate) seq: u64,
     pub(crate) time: u64,
-    /// How many bytes of metadata and values were put into each log that was complete then.
+    /// How many bytes of metadata and values had been put into each log that was not flushed.
     pub(crate) filled: BTreeMap<u64, u64>,
 }
 

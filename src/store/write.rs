@@ -100,7 +100,8 @@ impl Tables {
         let (table, _) = memtable(&self.pool);
         let full = std::mem::replace(&mut self.table, table);
         let open = self.filled.split_off(&end.log);
-        let filled = std::mem::replace(&mut self.filled, open);
+        let mut filled = std::mem::replace(&mut self.filled, open);
+        filled.extend(self.filled.get(&end.log).map(|bytes| (end.log, *bytes)));
         Frozen { table: full.table().clone(), end, seq: self.seq, time: self.time, filled }
     }
 }
