@@ -48,9 +48,9 @@ pub struct Stats {
     pub logs: usize,
     /// Bytes written to the logs that are there.
     pub log_bytes: u64,
-    /// Bytes of values that segments refer to in complete logs.
+    /// Bytes of values that segments refer to, in logs of which everything is flushed.
     pub live_bytes: u64,
-    /// Bytes of complete logs that no segment refers to.
+    /// Bytes of those logs that no segment refers to. Of other logs it is not known yet.
     pub dead_bytes: u64,
     /// Bytes of memory held by memtables.
     pub memtable_bytes: u64,
@@ -71,7 +71,7 @@ impl Shared {
         let memtable_bytes = tables.map(|table| table.bytes() as u64).sum();
         let levels = levels(&view);
         let log_bytes = view.logs.iter().map(|log| log.mapping.published() as u64).sum();
-        let (live_bytes, dead_bytes) = self.complete_logs(&view);
+        let (live_bytes, dead_bytes) = self.flushed_logs(&view);
         Stats {
             logs: view.logs.len(),
             log_bytes,
@@ -86,10 +86,13 @@ impl Shared {
         }
     }
 
-    fn complete_logs(&self, view: &View) -> (u64, u64) {
+    /// The live and the dead bytes of the logs that no memtable refers to.
+    fn flushed_logs(&self, view: &View) -> (u64, u64) {
         let live = view.version.live_bytes();
         let manifest = self.manifest.lock();
-        let ended = manifest.state().logs.values().filter_map(|log| Some((log.number, log.end?)));
+        let state = manifest.state();
+        let flushed = state.logs.range(..state.flushed.log);
+        let ended = flushed.filter_map(|(number, log)| Some((*number, log.end?)));
         ended.fold((0, 0), |(all_live, all_dead), (number, end)| {
             let live = live.get(&number).copied().unwrap_or(0);
             (all_live + live, all_dead + end.saturating_sub(live))
