@@ -105,7 +105,7 @@ impl Capture {
         let end = pour(&input, &signals, &mut intake).map_err(|failure| intake.explain(failure))?;
         let unfinished = intake.unfinished();
         let counts = intake.counts();
-        store.close()?;
+        store.close().map_err(|error| intake.explain(error.into()))?;
         progress.finish();
         let summary = Summary {
             counts,
