@@ -64,15 +64,21 @@ impl Error {
         Self::new(ErrorKind::Corruption, message)
     }
 
-    /// An operating system's error, with what was being done to which file.
+    /// An operating system's error, with what was being done to which file, and what to do.
     pub(crate) fn io(doing: impl fmt::Display, source: io::Error) -> Self {
         let (kind, advice) = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                (ErrorKind::NoSpace, "; free some space, then retry")
+                (ErrorKind::NoSpace, "free some space, then retry")
             }
-            _ => (ErrorKind::Io, ""),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                (ErrorKind::Io, "make it writable for this user, or choose another place")
+            }
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                (ErrorKind::Io, "a file is in the way: move it, or choose another place")
+            }
+            _ => (ErrorKind::Io, "mend the cause, then retry"),
         };
-        let message = format!("{doing}: {source}{advice}").into();
+        let message = format!("{doing}: {source}; {advice}").into();
         Self { kind, message, source: Some(Arc::new(source)) }
     }
 

@@ -203,3 +203,20 @@ fn a_batch_larger_than_a_log_is_atomic() {
         assert!(found == 0 || found == 5000, "image {seed}: {found} of 5000");
     }
 }
+
+#[test]
+fn what_was_replayed_is_not_dead() {
+    let (memory, vfs) = crashable();
+    let sizes = Sizes { fold_limit: 0, ..Sizes::default() };
+    let store = open(&vfs, SyncPolicy::Immediate, sizes).unwrap();
+    for index in 0..100u32 {
+        store.put(index.to_le_bytes(), vec![0; 1000]).unwrap();
+    }
+    let image: Arc<dyn Vfs> = Arc::new(siltstone::vfs::CrashVfs::new(&memory).image(0).unwrap());
+    let store = open(&image, SyncPolicy::SyncOnBoundary, sizes).unwrap();
+    let stats = store.stats();
+    assert_eq!((stats.recovery.entries, stats.live_bytes, stats.dead_bytes), (100, 0, 0));
+    store.close().unwrap();
+    let stats = open(&image, SyncPolicy::SyncOnBoundary, sizes).unwrap().stats();
+    assert!(stats.live_bytes >= 100_000 && stats.dead_bytes < 10_000, "{stats:?}");
+}

@@ -98,6 +98,29 @@ fn reading_makes_no_store() {
 }
 
 #[test]
+fn a_place_that_cannot_hold_a_store_is_told_with_what_to_do() {
+    let place = Place::new();
+    let file = place.file("file", "content");
+    let file = file.to_str().unwrap();
+    place.feed(&["put", "k", "--store", file], "v").fails(2, &[file, "in the way"]);
+    place.run(["get", "k", "--store", file]).fails(2, &["no store in", file]);
+    let under = format!("{file}/store");
+    place.feed(&["put", "k", "--store", &under], "v").fails(2, &[&under, "in the way"]);
+    assert_eq!(fs::read(file).unwrap(), b"content");
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_is_not_told_as_none() {
+    let place = with(&["k"]);
+    // Whoever the tests run as, a directory cannot be opened to be written.
+    for name in ["LOCK", "CURRENT"] {
+        fs::rename(place.store().join(name), place.path(name)).unwrap();
+    }
+    fs::create_dir(place.store().join("LOCK")).unwrap();
+    place.run(["get", "k"]).fails(2, &["LOCK", "directory", "retry"]);
+}
+
+#[test]
 fn list_is_in_byte_order_and_its_prefix_literal() {
     let place = with(&["b/2", "b/10", "a_b", "a%", "axb", "é", "z"]);
     assert_eq!(place.run(["list"]).ok().lines(), ["a%", "a_b", "axb", "b/10", "b/2", "z", "é"]);

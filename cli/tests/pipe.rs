@@ -103,6 +103,19 @@ fn an_unfinished_line_counts_when_the_pipe_ends() {
 }
 
 #[test]
+fn a_capture_that_cannot_close_its_store_tells_what_is_in_it() {
+    let place = Place::new();
+    let mut child = place.start_capture(&[]);
+    send(&mut child, "{\"line\":1}\n");
+    place.wait_for(b"{\"line\":1}");
+    std::fs::rename(place.store(), place.path("moved")).unwrap();
+    drop(child.stdin.take());
+    Run::from(child.wait_with_output().unwrap()).fails(2, &["cannot", "records stored before that: 1"]);
+    std::fs::rename(place.path("moved"), place.store()).unwrap();
+    assert_eq!(place.run(["scan", "--values"]).ok().out(), "{\"line\":1}\n");
+}
+
+#[test]
 fn a_store_in_use_names_its_owner() {
     let place = Place::new();
     let mut child = place.start_capture(&[]);

@@ -187,7 +187,8 @@ pub trait StatQuery: Send + Sync {
 /// Advisory locks on keys. They keep nobody from reading or writing; a key need not exist to be locked.
 pub trait Locking: Send + Sync {
     /// Acquires the lock on this key, waiting at most so many seconds; `None` waits as long as the
-    /// connector was told to, or for ever; zero or less tries once. First come, first served. A lock is not re-entrant: its holder waits for it like anybody else.
+    /// connector was told to, or for ever; zero or less tries once. First come, first served. A lock is not
+    /// re-entrant: its holder waits for it like anybody else.
     ///
     /// # Errors
     ///

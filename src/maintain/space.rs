@@ -12,19 +12,28 @@ pub(crate) struct Space {
 }
 
 impl Space {
+    /// How many of those bytes segments refer to, and how many they do not.
+    pub(crate) fn live_and_dead(&self, version: &Version) -> (u64, u64) {
+        let live = version.live_bytes();
+        self.filled.iter().fold((0, 0), |(all_live, all_dead), (home, filled)| {
+            let live = live.get(home).copied().unwrap_or(0);
+            (all_live + live, all_dead + filled.saturating_sub(live))
+        })
+    }
+
     /// The files whose values shall move: those of which a fifth or more is dead, once in all of them so
     /// much is dead that it is a quarter of what lives, and this slack. Then what is left of dead values is
     /// less than that again.
     pub(crate) fn victims(&self, version: &Version, slack: u64) -> BTreeSet<ValueHome> {
-        let live = version.live_bytes();
-        let dead =
-            |home: &ValueHome, filled: u64| filled.saturating_sub(live.get(home).copied().unwrap_or(0));
-        let all_live: u64 = self.filled.keys().filter_map(|home| live.get(home)).sum();
-        let all_dead: u64 = self.filled.iter().map(|(home, filled)| dead(home, *filled)).sum();
+        let (all_live, all_dead) = self.live_and_dead(version);
         if all_dead <= (all_live / 4).saturating_add(slack) {
             return BTreeSet::new();
         }
-        let mostly = |(home, filled): &(&ValueHome, &u64)| dead(home, **filled) >= **filled / 5;
-        self.filled.iter().filter(mostly).map(|(home, _)| *home).collect()
+        let live = version.live_bytes();
+        let mostly_dead = |(home, filled): &(&ValueHome, &u64)| {
+            let live = live.get(home).copied().unwrap_or(0);
+            filled.saturating_sub(live) >= *filled / 5
+        };
+        self.filled.iter().filter(mostly_dead).map(|(home, _)| *home).collect()
     }
 }

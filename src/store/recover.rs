@@ -1,6 +1,7 @@
 //! Opening a store: read the manifest, open what it names, replay what is behind the last flush.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ const LOCK: &str = "LOCK";
 /// Opens the store in `dir`, or makes one there.
 pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Parts> {
     options.check()?;
-    if !options.create && !is_store(&*vfs, dir) {
+    if !options.create && !is_store(&*vfs, dir)? {
         let dir = dir.display();
         return Err(Error::invalid(format!("there is no store in '{dir}'; name another, or create one")));
     }
@@ -57,8 +58,20 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Pa
 
 /// Whether a store was ever opened in this directory. One that nothing was written to yet has only its
 /// lock; a copy may have all but that.
-fn is_store(vfs: &dyn Vfs, dir: &Path) -> bool {
-    [LOCK, CURRENT].iter().any(|name| vfs.open(&dir.join(name)).is_ok())
+fn is_store(vfs: &dyn Vfs, dir: &Path) -> Result<bool> {
+    for path in [LOCK, CURRENT].map(|name| dir.join(name)) {
+        match vfs.open(&path) {
+            Ok(_) => return Ok(true),
+            Err(error) if is_absent(&error) => {}
+            // It is there, or may be.
+            Err(error) => return Err(Error::opening(&path, error)),
+        }
+    }
+    Ok(false)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn crate::vfs::LockGuard>> {

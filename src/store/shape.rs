@@ -38,12 +38,15 @@ impl Shared {
     }
 
     pub(crate) fn plan(&self) -> Option<Plan> {
-        plan(&self.view().version, &self.space(), &self.options.sizes)
+        let mut space = self.space();
+        // What holds a value that can no longer be read stays as it is.
+        let damaged = self.damaged.lock();
+        space.filled.retain(|home, _| !damaged.contains(home));
+        plan(&self.view().version, &space, &self.options.sizes)
     }
 
-    /// What was put into the logs whose entries all lie in segments, and into the value files; but for
-    /// those that hold a value that can no longer be read, which stay as they are.
-    fn space(&self) -> Space {
+    /// What was put into the logs whose entries all lie in segments, and into the value files.
+    pub(crate) fn space(&self) -> Space {
         let manifest = self.manifest.lock();
         let state = manifest.state();
         let logs = state.logs.range(..state.flushed.log);
@@ -52,8 +55,7 @@ impl Shared {
         let values = values.map(|file| {
             (ValueHome::Moved(file.number), file.len.saturating_sub(crate::values::HEADER_LEN as u64))
         });
-        let damaged = self.damaged.lock();
-        Space { filled: logs.chain(values).filter(|(home, _)| !damaged.contains(home)).collect() }
+        Space { filled: logs.chain(values).collect() }
     }
 
     /// A merge that drops nothing but old versions, moves no value, and does nothing else meanwhile.

@@ -1,6 +1,5 @@
 //! What a store says of itself.
 
-use crate::entry::ValueHome;
 use crate::store::shared::Shared;
 use crate::store::view::View;
 
@@ -53,9 +52,11 @@ pub struct Stats {
     pub value_files: usize,
     /// Bytes in value files.
     pub value_bytes: u64,
-    /// Bytes of values that segments refer to in complete logs and in value files.
+    /// Bytes of values, with their metadata, that segments refer to in value files and in those logs of
+    /// which everything is flushed.
     pub live_bytes: u64,
-    /// Bytes of complete logs and value files that no segment refers to.
+    /// Bytes of values in the same files that no segment refers to: overwritten, deleted, expired, or lying
+    /// in a segment since. Of other logs it is not known yet.
     pub dead_bytes: u64,
     /// Bytes of memory held by memtables.
     pub memtable_bytes: u64,
@@ -77,7 +78,7 @@ impl Shared {
         let levels = levels(&view);
         let log_bytes = view.logs.iter().map(|log| log.mapping.published() as u64).sum();
         let value_bytes = view.version.values.values().map(|file| file.mapping.len() as u64).sum();
-        let (live_bytes, dead_bytes) = self.complete_files(&view);
+        let (live_bytes, dead_bytes) = self.space().live_and_dead(&view.version);
         Stats {
             logs: view.logs.len(),
             log_bytes,
@@ -92,20 +93,6 @@ impl Shared {
             recovery: self.recovery,
             background_error: self.background.error().map(|error| error.to_string()),
         }
-    }
-
-    /// Bytes in files that take no more: those that segments refer to, and the others.
-    fn complete_files(&self, view: &View) -> (u64, u64) {
-        let live = view.version.live_bytes();
-        let manifest = self.manifest.lock();
-        let logs = manifest.state().logs.values();
-        let logs = logs.filter_map(|log| Some((ValueHome::Log(log.number), log.end?)));
-        let values = view.version.values.values();
-        let values = values.map(|file| (ValueHome::Moved(file.number), file.mapping.len() as u64));
-        logs.chain(values).fold((0, 0), |(all_live, all_dead), (home, len)| {
-            let live = live.get(&home).copied().unwrap_or(0);
-            (all_live + live, all_dead + len.saturating_sub(live))
-        })
     }
 }
 

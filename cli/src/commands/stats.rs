@@ -89,7 +89,7 @@ fn level_line(number: usize, level: &LevelStats) -> String {
 fn logs_line(stats: &Stats) -> String {
     let (live, dead) = (DecimalBytes(stats.live_bytes), DecimalBytes(stats.dead_bytes));
     let logs = count(stats.logs as u64, "log");
-    format!("{logs}, {}; in those that are complete: {live} live, {dead} dead", DecimalBytes(stats.log_bytes))
+    format!("{logs}, {}; in those that are flushed: {live} live, {dead} dead", DecimalBytes(stats.log_bytes))
 }
 
 fn recovery_line(recovery: &Recovery) -> String {

@@ -25,9 +25,12 @@ pub(crate) fn check<'a>(line: &'a [u8], field: Option<&str>) -> Result<Option<Co
 
 /// The parser's words. It counts lines too, but it is only ever given one.
 fn not_json(error: &serde_json::Error) -> String {
+    if error.is_data() {
+        return "it is no JSON object".into();
+    }
     let text = error.to_string();
     let told = text.split(" at line ").next().unwrap_or(&text);
-    format!("it is not what it should be: {told} at column {}", error.column())
+    format!("it is not JSON: {told} at column {}", error.column())
 }
 
 /// A string's text, or a number as it is written.
@@ -140,6 +143,7 @@ mod tests {
         for line in [r#"{"id":null}"#, r#"{"id":[1]}"#, r#"{"id":true}"#] {
             assert_eq!(key(line), Err("its field 'id' is neither a string nor a number".into()));
         }
-        assert!(key("[1]").unwrap_err().contains("a JSON object"));
+        assert_eq!(key("[1]"), Err("it is no JSON object".into()));
+        assert_eq!(key("nul"), Err("it is not JSON: EOF while parsing a value at column 3".into()));
     }
 }

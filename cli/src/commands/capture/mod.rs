@@ -50,10 +50,10 @@ Examples:
   zcat old.jsonl.gz | siltstone capture --json
 
 CSV:
-  The first row names the columns. Each further row becomes one JSON object, its fields in the order of
-  the columns. A field that is written as JSON writes a number (12, -0.5, 1e9) becomes that number, with
-  the same digits; true and false become booleans; everything else, also 007 or an empty field, is a
-  string.")]
+  The first row names the columns. Each further row becomes one JSON object, its fields in the
+  order of the columns. A field that is written as JSON writes a number (12, -0.5, 1e9) becomes
+  that number, with the same digits; true and false become booleans; everything else, also 007
+  or an empty field, is a string.")]
 pub(crate) struct Capture {
     /// The file to read; '-' or nothing for standard input
     #[arg(value_hint = ValueHint::FilePath)]
@@ -105,7 +105,7 @@ impl Capture {
         let end = pour(&input, &signals, &mut intake).map_err(|failure| intake.explain(failure))?;
         let unfinished = intake.unfinished();
         let counts = intake.counts();
-        store.close()?;
+        store.close().map_err(|error| intake.explain(error.into()))?;
         progress.finish();
         let summary = Summary {
             counts,
