@@ -220,3 +220,16 @@ fn what_was_replayed_is_not_dead() {
     let stats = open(&image, SyncPolicy::SyncOnBoundary, sizes).unwrap().stats();
     assert!(stats.live_bytes >= 100_000 && stats.dead_bytes < 10_000, "{stats:?}");
 }
+
+#[test]
+fn a_close_is_a_boundary_whatever_the_log_holds() {
+    for len in [300, 3000] {
+        let (memory, vfs) = crashable();
+        let store = open(&vfs, SyncPolicy::SyncOnBoundary, Sizes { memtable: 1 << 20, ..tiny() }).unwrap();
+        store.put("a", vec![b'x'; len]).unwrap();
+        store.close().unwrap();
+        let left: Arc<dyn Vfs> = Arc::new(siltstone::vfs::CrashVfs::new(&memory).nothing_unsynced().unwrap());
+        let store = open(&left, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
+        assert_eq!(store.get("a").unwrap().as_deref(), Some(&vec![b'x'; len][..]));
+    }
+}

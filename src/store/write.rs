@@ -145,6 +145,8 @@ impl Writer {
         let unused = self.space.stop();
         let last = self.log.take().map(|log| {
             self.opened_at = log.position();
+            // It is still to be synced.
+            self.unsynced.push(log.log().clone());
             log.log().clone()
         });
         (last, unused)
