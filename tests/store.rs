@@ -233,3 +233,29 @@ fn a_close_is_a_boundary_whatever_the_log_holds() {
         assert_eq!(store.get("a").unwrap().as_deref(), Some(&vec![b'x'; len][..]));
     }
 }
+
+#[test]
+fn values_move_out_of_logs_that_are_mostly_dead() {
+    let (_, vfs) = crashable();
+    let store = open(&vfs, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
+    let value = |round: u32, key: u32| vec![(round * 7 + key) as u8; 300];
+    for round in 0..200 {
+        for key in 0..10 {
+            store.put(format!("state/{key}"), value(round, key)).unwrap();
+        }
+        // One that stays, in each of the logs.
+        store.put(format!("kept/{round:03}"), value(round, 100)).unwrap();
+    }
+    store.close().unwrap();
+    let store = open(&vfs, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
+    let stats = store.stats();
+    assert!(stats.value_files > 0, "{stats:?}");
+    let live = 210 * 300;
+    assert!(stats.disk_bytes < live * 3 / 2, "{} bytes on disk for {live}: {stats:?}", stats.disk_bytes);
+    for key in 0..10 {
+        assert_eq!(store.get(format!("state/{key}")).unwrap().as_deref(), Some(&value(199, key)[..]));
+    }
+    for round in 0..200 {
+        assert_eq!(store.get(format!("kept/{round:03}")).unwrap().as_deref(), Some(&value(round, 100)[..]));
+    }
+}

@@ -24,6 +24,11 @@ pub(crate) enum Fate<'v> {
 /// Decides on the value of each live entry.
 pub(crate) type Rehome<'a> = Box<dyn Fn(&Entry<'_>) -> Result<Fate<'a>> + 'a>;
 
+/// The level for a segment of these first and last keys.
+type LevelFor<'a> = Box<dyn Fn(&[u8], &[u8]) -> usize + 'a>;
+
+type KeyTest<'a> = Box<dyn Fn(&[u8]) -> bool + 'a>;
+
 /// A new value file starts after this many bytes.
 const VALUE_FILE: u64 = 64 << 20;
 
@@ -35,9 +40,9 @@ pub(crate) struct Merge<'a> {
     pub(crate) vfs: &'a dyn Vfs,
     pub(crate) dir: &'a Path,
     /// Where a new segment of these first and last keys goes.
-    pub(crate) level: Box<dyn Fn(&[u8], &[u8]) -> usize + 'a>,
+    pub(crate) level: LevelFor<'a>,
     /// Whether nothing older of a key lies below: if it is deleted or expired, it ends here.
-    pub(crate) is_bottom: Box<dyn Fn(&[u8]) -> bool + 'a>,
+    pub(crate) is_bottom: KeyTest<'a>,
     /// Segments, by key, that no new one may span, and how often a new one may begin for that. So what is
     /// far apart overlaps no more than it must.
     pub(crate) fences: Vec<Arc<Segment>>,

@@ -47,6 +47,8 @@ fn object(home: &Home, stats: &Stats, weight: Weight) -> Json {
         "levels": stats.levels.iter().enumerate().map(level).collect::<Vec<_>>(),
         "logs": stats.logs,
         "log_bytes": stats.log_bytes,
+        "value_files": stats.value_files,
+        "value_bytes": stats.value_bytes,
         "live_bytes": stats.live_bytes,
         "dead_bytes": stats.dead_bytes,
         "memtable_bytes": stats.memtable_bytes,
@@ -75,6 +77,7 @@ fn described(home: &Home, stats: &Stats, weight: Weight) -> String {
         lines.push(("segments", "none".into()));
     }
     lines.push(("logs", logs_line(stats)));
+    lines.push(("values", values_line(stats)));
     lines.push(("recovery", recovery_line(&stats.recovery)));
     lines.extend(stats.background_error.iter().map(|error| ("last error", error.clone())));
     lines.into_iter().map(|(name, text)| format!("{name:<10}  {text}\n")).collect()
@@ -87,9 +90,15 @@ fn level_line(number: usize, level: &LevelStats) -> String {
 }
 
 fn logs_line(stats: &Stats) -> String {
-    let (live, dead) = (DecimalBytes(stats.live_bytes), DecimalBytes(stats.dead_bytes));
     let logs = count(stats.logs as u64, "log");
-    format!("{logs}, {}; in those that are flushed: {live} live, {dead} dead", DecimalBytes(stats.log_bytes))
+    let values = count(stats.value_files as u64, "value file");
+    let (log_bytes, value_bytes) = (DecimalBytes(stats.log_bytes), DecimalBytes(stats.value_bytes));
+    format!("{logs}, {log_bytes}; {values}, {value_bytes}")
+}
+
+fn values_line(stats: &Stats) -> String {
+    let (live, dead) = (DecimalBytes(stats.live_bytes), DecimalBytes(stats.dead_bytes));
+    format!("{live} live, {dead} dead, in logs that are flushed and in value files")
 }
 
 fn recovery_line(recovery: &Recovery) -> String {
