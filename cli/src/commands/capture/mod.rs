@@ -28,7 +28,7 @@ use crate::commands::capture::intake::Intake;
 use crate::commands::capture::keys::KeyKind;
 use crate::commands::capture::progress::Progress;
 use crate::commands::capture::summary::Summary;
-use crate::exit::{Result, Status};
+use crate::exit::{Failure, Result, Status};
 use crate::home::Home;
 use crate::sync::SyncArgs;
 
@@ -117,6 +117,12 @@ impl Capture {
             home,
         };
         summary.print(self.json)?;
+        // A pipe may well be ended by a signal. Of a file something is missing, and nobody should go on as
+        // if it were not.
+        if end == End::Interrupted && len.is_some() {
+            let message = format!("interrupted before the end of {}; capture the rest of it", input.name);
+            return Err(Failure::new(message));
+        }
         Ok(if counts.skipped > 0 { Status::Skipped } else { Status::Done })
     }
 
