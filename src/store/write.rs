@@ -140,6 +140,8 @@ impl Writer {
             self.opened_at = log.position();
             log.log().clone()
         });
+        // The sync that closing makes has to reach it.
+        self.unsynced.extend(last.clone());
         (last, unused)
     }
 }
