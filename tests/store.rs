@@ -203,3 +203,21 @@ fn a_batch_larger_than_a_log_is_atomic() {
         assert!(found == 0 || found == 5000, "image {seed}: {found} of 5000");
     }
 }
+
+/// Opening removes what a crash left half made. It once took every name that ended in `.log` for its own.
+#[test]
+fn files_of_others_are_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = ["server.log", "7.log", "0000007.log", "notes.seg", "MANIFEST-of-parts"];
+    for name in names {
+        std::fs::write(dir.path().join(name), "somebody's").unwrap();
+    }
+    for round in 0..2 {
+        let store = Store::open(dir.path()).unwrap();
+        store.put(format!("key/{round}"), "value").unwrap();
+        store.close().unwrap();
+    }
+    for name in names {
+        assert_eq!(std::fs::read(dir.path().join(name)).unwrap(), b"somebody's", "{name}");
+    }
+}
