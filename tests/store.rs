@@ -9,6 +9,7 @@
 
 mod common;
 
+use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -219,5 +220,57 @@ fn files_of_others_are_left_alone() {
     }
     for name in names {
         assert_eq!(std::fs::read(dir.path().join(name)).unwrap(), b"somebody's", "{name}");
+    }
+}
+
+#[test]
+fn closing_again_waits_for_the_first_to_be_done() {
+    let dir = folder();
+    for round in 0..5 {
+        let store = Store::open(dir.path()).unwrap();
+        for index in 0..20_000 {
+            store.put(format!("{round}/{index}"), [7; 200]).unwrap();
+        }
+        let other = store.clone();
+        let first = std::thread::spawn(move || other.close().unwrap());
+        store.close().unwrap();
+        drop(Store::open(dir.path()).unwrap());
+        first.join().unwrap();
+    }
+}
+
+/// A waker that owns a store, and drops it when it is woken.
+#[derive(Default)]
+struct Owner(std::sync::Mutex<Option<Store>>);
+
+impl std::task::Wake for Owner {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.lock().unwrap().take());
+    }
+}
+
+/// The thread that flushes may be the one that calls it. It once closed the store in the midst of its flush,
+/// then finished that flush, and wrote an older state over what closing had left.
+#[test]
+fn a_waker_may_drop_the_last_handle() {
+    for round in 0..100 {
+        let (_, vfs) = crashable();
+        let sizes = Sizes { memtable: 16 << 10, inline_limit: 4096, ..Sizes::default() };
+        let store = open(&vfs, SyncPolicy::SyncOnBoundary, sizes).unwrap();
+        let count = 300 + round;
+        let last = (0..count).map(|index| store.put(format!("{index}"), [0; 100]).unwrap()).max().unwrap();
+        let mut durable = Box::pin(store.durable(last));
+        let owner = Arc::new(Owner(Some(store).into()));
+        let waker = std::task::Waker::from(owner.clone());
+        if durable.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_ready() {
+            std::task::Wake::wake(owner);
+        }
+        let store = loop {
+            match open(&vfs, SyncPolicy::SyncOnBoundary, sizes) {
+                Err(error) if error.kind() == ErrorKind::Busy => std::thread::yield_now(),
+                opened => break opened.unwrap(),
+            }
+        };
+        assert_eq!(store.list("").unwrap().filter(|key| key.is_ok()).count(), count);
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, ReentrantMutex, RwLock};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Position;
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) background: Background,
     pub(crate) next_segment: AtomicU64,
     pub(crate) closed: AtomicBool,
+    /// Held while the store is closed.
+    pub(crate) closing: ReentrantMutex<()>,
     pub(crate) recovery: Recovery,
     pub(crate) leftovers: Mutex<Leftovers>,
     pub(crate) lock: Mutex<Option<Box<dyn LockGuard>>>,
@@ -72,6 +74,7 @@ impl Shared {
             background: Background::default(),
             next_segment: AtomicU64::new(parts.next_segment),
             closed: AtomicBool::new(false),
+            closing: ReentrantMutex::new(()),
             recovery: parts.recovery,
             leftovers: Mutex::new(parts.leftovers),
             lock: Mutex::new(Some(parts.lock)),
