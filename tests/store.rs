@@ -274,3 +274,33 @@ fn a_waker_may_drop_the_last_handle() {
         assert_eq!(store.list("").unwrap().filter(|key| key.is_ok()).count(), count);
     }
 }
+
+/// Asking for durability rings the thread that watches the clock; it once set its alarm anew each time.
+#[test]
+fn a_periodic_store_is_not_put_off_by_those_who_ask_and_go() {
+    let (memory, vfs) = crashable();
+    // A memtable of which no flush syncs meanwhile.
+    let store = open(&vfs, SyncPolicy::Periodic, Sizes::default()).unwrap();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let first = store.put("a", "1").unwrap();
+    // The thread is there once it has synced.
+    while store.durable_position() < first {
+        memory.advance(std::time::Duration::from_secs(10));
+        std::thread::yield_now();
+    }
+    let mut oldest = (first, 0);
+    for second in 0..400 {
+        let position = store.put("a", "1").unwrap();
+        drop(Box::pin(store.durable(position)).as_mut().poll(&mut context));
+        memory.advance(std::time::Duration::from_secs(1));
+        std::thread::sleep(std::time::Duration::from_micros(200));
+        let started = std::time::Instant::now();
+        while second > oldest.1 + 10 && store.durable_position() < oldest.0 {
+            assert!(started.elapsed().as_secs() < 5, "an interval is ten seconds, and eleven have passed");
+            std::thread::yield_now();
+        }
+        if store.durable_position() >= oldest.0 {
+            oldest = (position, second);
+        }
+    }
+}

@@ -134,8 +134,10 @@ fn shape(shared: &Arc<Shared>, bell: &Receiver<()>) {
 
 fn sync(shared: &Arc<Shared>, bell: &Receiver<()>) {
     let periodic = shared.options.sync_policy == SyncPolicy::Periodic;
+    let set = || if periodic { shared.vfs.alarm(shared.options.sync_interval) } else { never() };
+    // Set anew only when it rang, and before the sync: those who ring the bell must not put it off.
+    let mut alarm = set();
     loop {
-        let alarm = if periodic { shared.vfs.alarm(shared.options.sync_interval) } else { never() };
         select! {
             recv(bell) -> rung => {
                 if rung.is_err() {
@@ -147,8 +149,11 @@ fn sync(shared: &Arc<Shared>, bell: &Receiver<()>) {
                     }
                 }
             }
-            // A failure poisons the store, and the next write says so.
-            recv(alarm) -> _ => { let _ = guarded(|| shared.sync_all()); }
+            recv(alarm) -> _ => {
+                alarm = set();
+                // A failure poisons the store, and the next write says so.
+                let _ = guarded(|| shared.sync_all());
+            }
         }
     }
 }
