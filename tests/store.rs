@@ -9,6 +9,7 @@
 
 mod common;
 
+use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -201,6 +202,106 @@ fn a_batch_larger_than_a_log_is_atomic() {
         let store = open(&image, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
         let found = store.list("many/").unwrap().count();
         assert!(found == 0 || found == 5000, "image {seed}: {found} of 5000");
+    }
+}
+
+/// Opening removes what a crash left half made. It once took every name that ended in `.log` for its own.
+#[test]
+fn files_of_others_are_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = ["server.log", "7.log", "0000007.log", "notes.seg", "MANIFEST-of-parts"];
+    for name in names {
+        std::fs::write(dir.path().join(name), "somebody's").unwrap();
+    }
+    for round in 0..2 {
+        let store = Store::open(dir.path()).unwrap();
+        store.put(format!("key/{round}"), "value").unwrap();
+        store.close().unwrap();
+    }
+    for name in names {
+        assert_eq!(std::fs::read(dir.path().join(name)).unwrap(), b"somebody's", "{name}");
+    }
+}
+
+#[test]
+fn closing_again_waits_for_the_first_to_be_done() {
+    let dir = folder();
+    for round in 0..5 {
+        let store = Store::open(dir.path()).unwrap();
+        for index in 0..20_000 {
+            store.put(format!("{round}/{index}"), [7; 200]).unwrap();
+        }
+        let other = store.clone();
+        let first = std::thread::spawn(move || other.close().unwrap());
+        store.close().unwrap();
+        drop(Store::open(dir.path()).unwrap());
+        first.join().unwrap();
+    }
+}
+
+/// A waker that owns a store, and drops it when it is woken.
+#[derive(Default)]
+struct Owner(std::sync::Mutex<Option<Store>>);
+
+impl std::task::Wake for Owner {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.lock().unwrap().take());
+    }
+}
+
+/// The thread that flushes may be the one that calls it. It once closed the store in the midst of its flush,
+/// then finished that flush, and wrote an older state over what closing had left.
+#[test]
+fn a_waker_may_drop_the_last_handle() {
+    for round in 0..100 {
+        let (_, vfs) = crashable();
+        let sizes = Sizes { memtable: 16 << 10, inline_limit: 4096, ..Sizes::default() };
+        let store = open(&vfs, SyncPolicy::SyncOnBoundary, sizes).unwrap();
+        let count = 300 + round;
+        let last = (0..count).map(|index| store.put(format!("{index}"), [0; 100]).unwrap()).max().unwrap();
+        let mut durable = Box::pin(store.durable(last));
+        let owner = Arc::new(Owner(Some(store).into()));
+        let waker = std::task::Waker::from(owner.clone());
+        if durable.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_ready() {
+            std::task::Wake::wake(owner);
+        }
+        let store = loop {
+            match open(&vfs, SyncPolicy::SyncOnBoundary, sizes) {
+                Err(error) if error.kind() == ErrorKind::Busy => std::thread::yield_now(),
+                opened => break opened.unwrap(),
+            }
+        };
+        assert_eq!(store.list("").unwrap().filter(|key| key.is_ok()).count(), count);
+    }
+}
+
+/// Asking for durability rings the thread that watches the clock; it once set its alarm anew each time.
+#[test]
+fn a_periodic_store_is_not_put_off_by_those_who_ask_and_go() {
+    let (memory, vfs) = crashable();
+    // A memtable of which no flush syncs meanwhile.
+    let store = open(&vfs, SyncPolicy::Periodic, Sizes::default()).unwrap();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let first = store.put("a", "1").unwrap();
+    // The thread is there once it has synced.
+    while store.durable_position() < first {
+        memory.advance(std::time::Duration::from_secs(10));
+        std::thread::yield_now();
+    }
+    let mut oldest = (first, 0);
+    for second in 0..400 {
+        let position = store.put("a", "1").unwrap();
+        drop(Box::pin(store.durable(position)).as_mut().poll(&mut context));
+        memory.advance(std::time::Duration::from_secs(1));
+        std::thread::sleep(std::time::Duration::from_micros(200));
+        let started = std::time::Instant::now();
+        while second > oldest.1 + 10 && store.durable_position() < oldest.0 {
+            assert!(started.elapsed().as_secs() < 5, "an interval is ten seconds, and eleven have passed");
+            std::thread::yield_now();
+        }
+        if store.durable_position() >= oldest.0 {
+            oldest = (position, second);
+        }
     }
 }
 

@@ -33,21 +33,25 @@ pub(crate) struct Appender {
 }
 
 impl Appender {
-    /// A new log with the first of its space reserved, its name not yet durable, without a header.
+    /// A new log with the first of its space reserved, its name not yet durable, without a header. One that
+    /// may be `known` to the manifest already is taken over, and gets no shorter: it would pass for damaged.
     pub(super) fn create(
         vfs: &dyn Vfs,
         dir: &Path,
         id: LogId,
         Extent { reserved, capacity }: Extent,
         access: Access,
+        known: bool,
     ) -> Result<Self> {
         let path = path(dir, id.number);
         let doing = |what| format!("cannot {what} {} ({reserved} bytes)", path.display());
-        let file = fresh(vfs, &path).map_err(|error| Error::io(doing("create log"), error))?;
+        let file = fresh(vfs, &path, known).map_err(|error| Error::io(doing("create log"), error))?;
         let reserved = file.allocate(reserved as u64).and_then(|()| file.map_append(capacity, 0, access));
         let map = reserved.map_err(|error| {
-            // Gives back what could be reserved; the name stays for the next attempt.
-            let _ = file.set_len(0);
+            if !known {
+                // Gives back what could be reserved; the name stays for the next attempt.
+                let _ = file.set_len(0);
+            }
             Error::io(doing("reserve space for log"), error)
         })?;
         let mapping = map.mapping().clone();
@@ -219,12 +223,15 @@ pub(super) struct Extent {
     pub(super) capacity: usize,
 }
 
-/// A new, empty file, in place of what a failed attempt to make this log may have left.
-fn fresh(vfs: &dyn Vfs, path: &Path) -> io::Result<Arc<dyn File>> {
+/// A new, empty file, in place of what a failed attempt to make this log may have left; or that itself, if
+/// it is known, for it has only zeros.
+fn fresh(vfs: &dyn Vfs, path: &Path, known: bool) -> io::Result<Arc<dyn File>> {
     match vfs.create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let file = vfs.open(path)?;
-            file.set_len(0)?;
+            if !known {
+                file.set_len(0)?;
+            }
             Ok(file)
         }
         created => created,

@@ -22,6 +22,9 @@ use crate::log::header::LogId;
 
 pub(crate) const FRAME_HEAD: usize = 8;
 
+/// Memory for a table that is kept for the next one.
+const KEPT: usize = 1 << 20;
+
 const PUT: u8 = 1;
 const EXPIRES: u8 = 1 << 2;
 const CONTENT_TYPE: u8 = 1 << 3;
@@ -39,7 +42,11 @@ pub(crate) struct TableBuilder {
 
 impl TableBuilder {
     pub(crate) fn clear(&mut self) {
-        self.ops.clear();
+        // One huge batch is no reason to hold its memory for good.
+        for bytes in [&mut self.ops, &mut self.table] {
+            bytes.clear();
+            bytes.shrink_to(KEPT);
+        }
         self.count = 0;
         self.payload_len = 0;
     }

@@ -83,8 +83,9 @@ pub(crate) fn path(dir: &Path, number: u64) -> PathBuf {
 }
 
 /// The number in a log's file name, if it is one.
-pub(crate) fn number(name: &str) -> Option<u64> {
-    name.strip_suffix(".log")?.parse().ok()
+pub(crate) fn number(of: &str) -> Option<u64> {
+    let number = of.strip_suffix(".log")?.parse().ok()?;
+    (name(number) == of).then_some(number)
 }
 
 /// Whether a file is a log of this number that a writer has moved to: one with a header.

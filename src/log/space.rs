@@ -5,6 +5,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -56,16 +57,20 @@ struct Maker {
     dir: PathBuf,
     access: Access,
     register: Register,
+    /// The log registered last, or tried to be: should that have failed, the manifest on disk may name it all
+    /// the same.
+    registered: AtomicU64,
 }
 
 impl Maker {
     fn create(&self, number: u64, extent: Extent) -> Result<Appender> {
         let id = LogId { number, salt: self.vfs.random() };
-        let appender = Appender::create(&*self.vfs, &self.dir, id, extent, self.access)?;
+        let known = self.registered.load(Ordering::Relaxed) == number;
+        let appender = Appender::create(&*self.vfs, &self.dir, id, extent, self.access, known)?;
         let durable = appender.log().file.sync().and_then(|()| self.vfs.sync_dir(&self.dir));
         durable.map_err(|error| Error::io(format!("cannot sync new log {number}"), error))?;
-        // Should this fail, the manifest on disk may name the log all the same: its file stays, and a
-        // second attempt takes it over.
+        // Should this fail, the file stays, and a second attempt takes it over.
+        self.registered.store(number, Ordering::Relaxed);
         (self.register)(id, extent.reserved as u64)?;
         Ok(appender)
     }
@@ -79,7 +84,7 @@ impl Space {
         (first, full): (usize, usize),
         register: Register,
     ) -> Self {
-        let maker = Arc::new(Maker { vfs, dir, access, register });
+        let maker = Arc::new(Maker { vfs, dir, access, register, registered: AtomicU64::new(0) });
         Self { maker, first, full, helper: None, asked: false }
     }
 

@@ -37,6 +37,9 @@ pub(crate) struct Manifest {
     state: State,
     /// The newest number in use; zero for a store that has none yet.
     number: u64,
+    /// The highest number that was tried: a switch that failed may have happened all the same, so that
+    /// `CURRENT` names a file that has to stay as it is.
+    tried: u64,
     file: Option<Writing>,
 }
 
@@ -93,7 +96,8 @@ impl Manifest {
     }
 
     fn rewrite(&mut self, state: &State) -> Result<()> {
-        let number = self.number + 1;
+        let number = self.tried + 1;
+        self.tried = number;
         let path = self.dir.join(name(number));
         let failed = |error| Error::io(format!("cannot write {}", path.display()), error);
         let _ = self.vfs.remove(&path);
@@ -106,9 +110,9 @@ impl Manifest {
         writing.first_len = writing.len;
         self.switch(number)?;
         let before = std::mem::replace(&mut self.number, number);
-        if before != 0 {
+        for old in before.max(1)..number {
             // One that stays is removed when the store is opened.
-            let _ = self.vfs.remove(&self.dir.join(name(before)));
+            let _ = self.vfs.remove(&self.dir.join(name(old)));
         }
         self.file = Some(writing);
         Ok(())
@@ -170,7 +174,14 @@ fn record_crc(salt: u64, offset: u64, bytes: &[u8]) -> u32 {
 
 /// Reads what a directory's newest manifest says; an empty state if there is no store.
 pub(crate) fn recover(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Manifest> {
-    let manifest = |number, state| Manifest { vfs: vfs.clone(), dir: dir.into(), state, number, file: None };
+    let manifest = |number, state| Manifest {
+        vfs: vfs.clone(),
+        dir: dir.into(),
+        state,
+        number,
+        tried: number,
+        file: None,
+    };
     let Some(number) = current(vfs, dir)? else { return Ok(manifest(0, State::new())) };
     let path = dir.join(name(number));
     let bytes = read(vfs, &path)?.ok_or_else(|| {

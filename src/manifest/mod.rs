@@ -15,3 +15,9 @@ pub(crate) const CURRENT: &str = "CURRENT";
 pub(crate) fn name(number: u64) -> String {
     format!("MANIFEST-{number:06}")
 }
+
+/// The number in a manifest's file name, if it is one.
+pub(crate) fn number(of: &str) -> Option<u64> {
+    let number = of.strip_prefix("MANIFEST-")?.parse().ok()?;
+    (name(number) == of).then_some(number)
+}

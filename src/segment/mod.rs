@@ -34,6 +34,12 @@ pub(crate) fn name(number: u64) -> String {
     format!("{number:06}.seg")
 }
 
+/// The number in a segment's file name, if it is one.
+pub(crate) fn number(of: &str) -> Option<u64> {
+    let number = of.strip_suffix(".seg")?.parse().ok()?;
+    (name(number) == of).then_some(number)
+}
+
 /// A segment's path in this store.
 pub(crate) fn path(dir: &Path, number: u64) -> PathBuf {
     dir.join(name(number))

@@ -55,10 +55,7 @@ fn stop(worker: &Mutex<Worker>) {
         worker.bell = None;
         worker.thread.take()
     };
-    // A background thread may hold the last handle; it cannot wait for itself.
-    if let Some(thread) = thread
-        && thread.thread().id() != std::thread::current().id()
-    {
+    if let Some(thread) = thread {
         let _ = thread.join();
     }
 }
@@ -73,7 +70,15 @@ impl Background {
         self.error.lock().clone()
     }
 
-    /// Ends the threads, after what they are doing.
+    /// Whether the caller is one of the threads: a waker that one of them calls.
+    pub(crate) fn is_here(&self) -> bool {
+        let here = std::thread::current().id();
+        [&self.shaper, &self.syncer]
+            .iter()
+            .any(|worker| worker.lock().thread.as_ref().is_some_and(|thread| thread.thread().id() == here))
+    }
+
+    /// Ends the threads, after what they are doing. None of them may call it.
     pub(crate) fn stop(&self) {
         stop(&self.syncer);
         stop(&self.shaper);
@@ -129,8 +134,10 @@ fn shape(shared: &Arc<Shared>, bell: &Receiver<()>) {
 
 fn sync(shared: &Arc<Shared>, bell: &Receiver<()>) {
     let periodic = shared.options.sync_policy == SyncPolicy::Periodic;
+    let set = || if periodic { shared.vfs.alarm(shared.options.sync_interval) } else { never() };
+    // Set anew only when it rang, and before the sync: those who ring the bell must not put it off.
+    let mut alarm = set();
     loop {
-        let alarm = if periodic { shared.vfs.alarm(shared.options.sync_interval) } else { never() };
         select! {
             recv(bell) -> rung => {
                 if rung.is_err() {
@@ -142,8 +149,11 @@ fn sync(shared: &Arc<Shared>, bell: &Receiver<()>) {
                     }
                 }
             }
-            // A failure poisons the store, and the next write says so.
-            recv(alarm) -> _ => { let _ = guarded(|| shared.sync_all()); }
+            recv(alarm) -> _ => {
+                alarm = set();
+                // A failure poisons the store, and the next write says so.
+                let _ = guarded(|| shared.sync_all());
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -91,7 +92,7 @@ impl Durability {
             state = self.state.lock();
             let ready = self.finish(&mut state, written.position, synced);
             // Wakers are foreign code, which may well come back here: woken, and dropped, without the lock.
-            MutexGuard::unlocked(&mut state, || ready.into_iter().for_each(Waker::wake));
+            MutexGuard::unlocked(&mut state, || wake(ready));
         }
     }
 
@@ -152,7 +153,14 @@ impl Drop for Lead<'_> {
         let failed = Err(Error::new(ErrorKind::Poisoned, message));
         let ready = self.durability.finish(&mut state, Position::default(), failed);
         drop(state);
-        ready.into_iter().for_each(Waker::wake);
+        wake(ready);
+    }
+}
+
+/// Wakes all of them. One that panics keeps no other from being woken, nor the caller from its own work.
+fn wake(ready: Vec<Waker>) {
+    for waker in ready {
+        let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     }
 }
 
@@ -246,6 +254,33 @@ mod tests {
         fn drop(&mut self) {
             self.look();
         }
+    }
+
+    struct Panicking;
+
+    impl Wake for Panicking {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker that panics");
+        }
+    }
+
+    /// It once kept those behind it from being woken, and they were forgotten.
+    #[test]
+    fn a_waker_that_panics_keeps_no_other_from_being_woken() {
+        let durability = Arc::new(Durability::default());
+        let looked = Arc::<AtomicUsize>::default();
+        let end = Position { log: 1, offset: 10 };
+        let mut waits: Vec<_> =
+            (0..20).map(|_| Durable::new(durability.clone(), end, Box::new(|| Ok(())))).collect();
+        for (index, wait) in waits.iter_mut().enumerate() {
+            let waker = match index % 2 {
+                0 => Waker::from(Arc::new(Panicking)),
+                _ => Waker::from(Arc::new(Curious(durability.clone(), looked.clone()))),
+            };
+            assert!(Pin::new(wait).poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        durability.wait(end, || Written { seq: 1, position: end, logs: Vec::new() }, |_| ()).unwrap();
+        assert_eq!(looked.load(Ordering::SeqCst), 20, "ten were woken, then dropped");
     }
 
     #[test]

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::batch::{Batch, Op, PutOptions};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::Position;
 use crate::options::{Options, SyncPolicy};
 use crate::store::shared::Shared;
@@ -60,6 +60,15 @@ impl Drop for Handle {
 }
 
 fn close(shared: &Arc<Shared>) -> Result<()> {
+    if shared.background.is_here() {
+        // In the midst of a flush perhaps, and closing waits for its end.
+        let shared = shared.clone();
+        let thread = std::thread::Builder::new().name("siltstone-close".into());
+        let started = thread.spawn(move || close(&shared));
+        return started.map(drop).map_err(|error| Error::io("cannot start thread siltstone-close", error));
+    }
+    // Whoever comes second waits for the first; but a waker that closing itself calls does not.
+    let _closing = shared.closing.lock();
     if !shared.close_writes() {
         return Ok(());
     }
@@ -329,8 +338,9 @@ impl Store {
     }
 
     /// Syncs, folds what is small, and frees the directory for others. Later calls on any handle fail with
-    /// [`Closed`](crate::ErrorKind::Closed); closing again does nothing. Dropping the last handle closes
-    /// too, but cannot tell of an error.
+    /// [`Closed`](crate::ErrorKind::Closed); closing again waits for the first to be done, and does nothing.
+    /// Dropping the last handle closes too, but cannot tell of an error. Nor can a waker that closes: what
+    /// called it may be in the way, and then another thread closes.
     ///
     /// # Errors
     ///

@@ -1,8 +1,7 @@
 //! Opening a store: read the manifest, open what it names, replay what is behind the last flush.
 
-use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -32,7 +31,7 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Pa
         .map_err(|error| Error::io(format!("cannot create directory {}", dir.display()), error))?;
     let lock = lock(&*vfs, dir)?;
     let mut manifest = crate::manifest::recover(&vfs, dir)?;
-    sweep(&*vfs, dir, &manifest)?;
+    let unnamed = sweep(&*vfs, dir, &manifest)?;
     let segments = manifest.state().segments.values();
     let segments = segments.map(|record| open_segment(&*vfs, dir, record)).collect::<Result<Vec<_>>>()?;
     let values = manifest.state().values.values();
@@ -51,7 +50,8 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Pa
         logs: replayed.logs,
     };
     let writer = Writer::new(space, replayed.tables, replayed.end, next_log);
-    let Replayed { end: durable, recovery, leftovers, .. } = replayed;
+    let Replayed { end: durable, recovery, mut leftovers, .. } = replayed;
+    leftovers.unnamed = unnamed;
     let dir = dir.into();
     Ok(Parts { vfs, dir, options, writer, manifest, view, durable, next_segment, recovery, leftovers, lock })
 }
@@ -86,39 +86,50 @@ fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn crate::vfs::LockGuard>> {
     })
 }
 
-/// Removes files that no manifest names: what a crash left half made, or not yet removed.
+/// Removes files that no manifest ever named, which a crash left half made. Those that this one names no
+/// more are returned, to be removed once it is replaced: its last record may not be durable, and what a
+/// power cut brings back names them.
 ///
 /// Nothing is removed that could be somebody's data. A log is in the manifest, durably, before its header
 /// is written, so one with a header and a number that was never given out tells that the manifest has
 /// lost its end; and so does a segment where there is no manifest at all.
-fn sweep(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<()> {
+fn sweep(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<Vec<PathBuf>> {
     let names = vfs.list(dir).map_err(|error| Error::io(format!("cannot list {}", dir.display()), error))?;
     let state = manifest.state();
-    let known: BTreeSet<String> = (state.logs.keys().map(|number| crate::log::name(*number)))
-        .chain(state.segments.keys().map(|number| crate::segment::name(*number)))
-        .chain(state.values.keys().map(|number| crate::values::name(*number)))
-        .chain([crate::manifest::name(manifest.number())])
-        .collect();
-    let ours = |name: &&String| {
-        name.starts_with("MANIFEST-") || [".log", ".seg", ".val"].iter().any(|end| name.ends_with(end))
-    };
-    let unknown: Vec<_> = names.iter().filter(ours).filter(|name| !known.contains(*name)).collect();
-    for name in &unknown {
-        let path = dir.join(name);
-        let log = crate::log::number(name).filter(|number| *number >= state.next_log);
-        let used = log.map_or(Ok(false), |number| crate::log::is_used(vfs, &path, number))?;
-        if used || (manifest.number() == 0 && name.ends_with(".seg")) {
+    let (mut new, mut old) = (Vec::new(), Vec::new());
+    for name in names {
+        let path = dir.join(&name);
+        let (is_known, is_new, is_data) = if let Some(number) = crate::log::number(&name) {
+            let is_new = number >= state.next_log;
+            let is_used = is_new && crate::log::is_used(vfs, &path, number)?;
+            (state.logs.contains_key(&number), is_new, is_used)
+        } else if let Some(number) = crate::segment::number(&name) {
+            let is_new = number >= state.next_segment;
+            (state.segments.contains_key(&number), is_new, manifest.number() == 0)
+        } else if let Some(number) = crate::values::number(&name) {
+            let is_new = number >= state.next_segment;
+            (state.values.contains_key(&number), is_new, manifest.number() == 0)
+        } else if let Some(number) = crate::manifest::number(&name) {
+            (number == manifest.number(), number > manifest.number(), false)
+        } else {
+            continue;
+        };
+        if is_known {
+            continue;
+        }
+        if is_data {
             let (path, manifest) = (path.display(), manifest.describe());
             return Err(Error::corruption(format!(
                 "{path} is there, but {manifest} does not know it; restore the store from a backup"
             )));
         }
+        if is_new { new.push(path) } else { old.push(path) }
     }
-    for name in unknown {
+    for path in new {
         // A file that cannot be removed now only takes space.
-        let _ = vfs.remove(&dir.join(name));
+        let _ = vfs.remove(&path);
     }
-    Ok(())
+    Ok(old)
 }
 
 fn open_segment(vfs: &dyn Vfs, dir: &Path, record: &SegmentRecord) -> Result<(usize, Arc<Segment>)> {

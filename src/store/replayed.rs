@@ -1,7 +1,7 @@
 //! What lies in the logs behind the last flush, brought back into memory.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::log::{LogFile, Position, Replay, Stop, replay};
@@ -31,6 +31,8 @@ pub(crate) struct Leftovers {
     pub(crate) uncut: Vec<LogFile>,
     /// Numbers of logs that are no part of the store any more.
     pub(crate) dropped: Vec<u64>,
+    /// Files that the manifest named, but names no more.
+    pub(crate) unnamed: Vec<PathBuf>,
 }
 
 impl Replayed {

@@ -1,5 +1,6 @@
 //! Iterating over keys and entries, from both ends.
 
+use std::iter::FusedIterator;
 use std::sync::Arc;
 
 use crate::cursor::MergeCursor;
@@ -168,6 +169,14 @@ impl Iterator for List {
     }
 }
 
+impl FusedIterator for List {}
+
+impl std::fmt::Debug for List {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("List").finish_non_exhaustive()
+    }
+}
+
 impl DoubleEndedIterator for List {
     fn next_back(&mut self) -> Option<Self::Item> {
         self.walk.next_back(|_, key, _| Ok(Key::from(key)))
@@ -194,6 +203,14 @@ impl Iterator for Scan {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.walk.next(Item::new)
+    }
+}
+
+impl FusedIterator for Scan {}
+
+impl std::fmt::Debug for Scan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scan").finish_non_exhaustive()
     }
 }
 

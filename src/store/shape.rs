@@ -167,8 +167,9 @@ impl Shared {
             // Space only: the log is as good with it.
             let _ = log.file.set_len(log.mapping.published() as u64);
         }
-        for number in leftovers.dropped {
-            let _ = self.vfs.remove(&crate::log::path(&self.dir, number));
+        let dropped = leftovers.dropped.iter().map(|number| crate::log::path(&self.dir, *number));
+        for path in dropped.chain(leftovers.unnamed) {
+            let _ = self.vfs.remove(&path);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, ReentrantMutex, RwLock};
 
 use crate::entry::ValueHome;
 use crate::error::{Error, ErrorKind, Result};
@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) background: Background,
     pub(crate) next_segment: AtomicU64,
     pub(crate) closed: AtomicBool,
+    /// Held while the store is closed.
+    pub(crate) closing: ReentrantMutex<()>,
     pub(crate) recovery: Recovery,
     pub(crate) leftovers: Mutex<Leftovers>,
     /// Files with a value that could not be moved, for it can no longer be read.
@@ -76,6 +78,7 @@ impl Shared {
             background: Background::default(),
             next_segment: AtomicU64::new(parts.next_segment),
             closed: AtomicBool::new(false),
+            closing: ReentrantMutex::new(()),
             recovery: parts.recovery,
             leftovers: Mutex::new(parts.leftovers),
             damaged: Mutex::default(),

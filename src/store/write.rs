@@ -145,10 +145,10 @@ impl Writer {
         let unused = self.space.stop();
         let last = self.log.take().map(|log| {
             self.opened_at = log.position();
-            // It is still to be synced.
-            self.unsynced.push(log.log().clone());
             log.log().clone()
         });
+        // The sync that closing makes has to reach it.
+        self.unsynced.extend(last.clone());
         (last, unused)
     }
 }

@@ -93,6 +93,12 @@ pub(crate) fn name(number: u64) -> String {
     format!("{number:06}.val")
 }
 
+/// The number in a value file's name, if it is one.
+pub(crate) fn number(of: &str) -> Option<u64> {
+    let number = of.strip_suffix(".val")?.parse().ok()?;
+    (name(number) == of).then_some(number)
+}
+
 /// A value file's path in this store.
 pub(crate) fn path(dir: &Path, number: u64) -> PathBuf {
     dir.join(name(number))

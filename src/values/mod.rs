@@ -11,5 +11,5 @@
 mod file;
 mod writer;
 
-pub(crate) use file::{HEADER_LEN, ValueFile, name, path, payload};
+pub(crate) use file::{HEADER_LEN, ValueFile, name, number, path, payload};
 pub(crate) use writer::ValueWriter;
