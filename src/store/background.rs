@@ -36,9 +36,7 @@ impl Worker {
         if self.bell.is_none() {
             // One ring is remembered; more say nothing new.
             let (bell, heard) = bounded(1);
-            let thread = std::thread::Builder::new().name(name.into()).spawn(move || run(heard));
-            let failed = |error| Error::io(format!("cannot start thread {name}"), error);
-            self.thread = Some(thread.map_err(failed)?);
+            self.thread = Some(start(name, move || run(heard))?);
             self.bell = Some(bell);
         }
         if let Some(bell) = &self.bell {
@@ -46,6 +44,12 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// A thread of this name.
+pub(crate) fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    let started = std::thread::Builder::new().name(name.into()).spawn(run);
+    started.map_err(|error| Error::io(format!("cannot start thread {name}"), error))
 }
 
 fn stop(worker: &Mutex<Worker>) {

@@ -63,9 +63,7 @@ fn close(shared: &Arc<Shared>) -> Result<()> {
     if shared.background.is_here() {
         // In the midst of a flush perhaps, and closing waits for its end.
         let shared = shared.clone();
-        let thread = std::thread::Builder::new().name("siltstone-close".into());
-        let started = thread.spawn(move || close(&shared));
-        return started.map(drop).map_err(|error| Error::io("cannot start thread siltstone-close", error));
+        return background::start("siltstone-close", move || drop(close(&shared))).map(drop);
     }
     // Whoever comes second waits for the first; but a waker that closing itself calls does not.
     let _closing = shared.closing.lock();
