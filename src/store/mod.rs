@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::batch::{Batch, Op, PutOptions};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::log::Position;
 use crate::options::{Options, SyncPolicy};
 use crate::store::shared::Shared;
