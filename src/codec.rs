@@ -99,6 +99,16 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// The checksum of bytes at this offset of a file with this salt: bytes of another file, of another place,
+/// or out of a user's value do not pass.
+pub(crate) fn salted_crc(salt: u64, offset: u64, bytes: &[u8]) -> u32 {
+    // A different start gives the same bytes a different checksum, always: the step is a bijection.
+    let mixed = (salt ^ offset.rotate_left(20)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut hasher = crc32fast::Hasher::new_with_initial((mixed >> 32) as u32);
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,6 +32,22 @@ pub enum ErrorKind {
     Unsupported,
 }
 
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Invalid => "wrong call",
+            Self::Busy => "in use elsewhere",
+            Self::Timeout => "time ran out",
+            Self::NoSpace => "no space left",
+            Self::Io => "input or output failed",
+            Self::Corruption => "damaged",
+            Self::Poisoned => "refused after a failed sync",
+            Self::Closed => "closed",
+            Self::Unsupported => "of a newer version",
+        })
+    }
+}
+
 /// What went wrong, in words that name the key, file or option and what to do.
 ///
 /// Cheap to clone, so that one failed sync can answer every write that waited for it.

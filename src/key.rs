@@ -21,7 +21,7 @@ const INLINE: usize = 55;
 /// # let store = siltstone::Store::in_memory()?;
 /// store.put("logs/1", "{}")?;
 /// let key = store.list("logs/")?.next().unwrap()?;
-/// assert_eq!(&*key, b"logs/1");
+/// assert_eq!(key, "logs/1");
 /// assert_eq!(key.to_string(), "logs/1");
 /// # Ok::<(), siltstone::Error>(())
 /// ```
@@ -64,6 +64,21 @@ impl From<&[u8]> for Key {
     }
 }
 
+impl From<&str> for Key {
+    fn from(key: &str) -> Self {
+        key.as_bytes().into()
+    }
+}
+
+impl From<Key> for Vec<u8> {
+    fn from(key: Key) -> Self {
+        match key.0 {
+            Repr::Inline { .. } => key.to_vec(),
+            Repr::Heap(bytes) => bytes.into(),
+        }
+    }
+}
+
 impl Deref for Key {
     type Target = [u8];
 
@@ -92,6 +107,30 @@ impl PartialEq for Key {
 }
 
 impl Eq for Key {}
+
+impl PartialEq<[u8]> for Key {
+    fn eq(&self, other: &[u8]) -> bool {
+        **self == *other
+    }
+}
+
+impl PartialEq<&[u8]> for Key {
+    fn eq(&self, other: &&[u8]) -> bool {
+        **self == **other
+    }
+}
+
+impl PartialEq<str> for Key {
+    fn eq(&self, other: &str) -> bool {
+        **self == *other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Key {
+    fn eq(&self, other: &&str) -> bool {
+        **self == *other.as_bytes()
+    }
+}
 
 impl PartialOrd for Key {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {

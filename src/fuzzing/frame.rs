@@ -73,7 +73,7 @@ fn open(bytes: &[u8], id: LogId) -> LogFile {
     let path = Path::new("/log");
     let file = place([(path, bytes)]).open(path).unwrap();
     let mapping = file.map(bytes.len()).unwrap();
-    LogFile { id, file, mapping }
+    LogFile { id, mapping, file: Some(file) }
 }
 
 fn is_told(kind: ErrorKind) -> bool {

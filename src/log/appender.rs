@@ -21,6 +21,7 @@ const GATHER: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Appender {
     log: LogFile,
+    file: Arc<dyn File>,
     map: MapWriter,
     access: Access,
     base_time: u64,
@@ -55,9 +56,10 @@ impl Appender {
             Error::io(doing("reserve space for log"), error)
         })?;
         let mapping = map.mapping().clone();
-        let log = LogFile { id, file, mapping };
+        let log = LogFile { id, mapping, file: Some(file.clone()) };
         Ok(Self {
             log,
+            file,
             map,
             access,
             base_time: 0,
@@ -70,7 +72,7 @@ impl Appender {
 
     /// Gives an unused log more room.
     pub(super) fn grow(&mut self, capacity: usize) -> Result<()> {
-        let grown = self.log.file.map_append(capacity, 0, self.access);
+        let grown = self.file.map_append(capacity, 0, self.access);
         let name = name(self.log.id.number);
         self.map = grown.map_err(|error| Error::io(format!("cannot map {name}"), error))?;
         self.log.mapping = self.map.mapping().clone();
@@ -87,7 +89,7 @@ impl Appender {
         }
         let name = name(self.log.id.number);
         let space = self.next_space().max(end);
-        let reserved = self.log.file.allocate(space as u64).or_else(|_| self.log.file.allocate(end as u64));
+        let reserved = self.file.allocate(space as u64).or_else(|_| self.file.allocate(end as u64));
         reserved
             .map_err(|error| Error::io(format!("cannot reserve space for log {name} ({len} bytes)"), error))
     }
@@ -105,7 +107,7 @@ impl Appender {
             return None;
         }
         self.asked_space = self.next_space();
-        Some((self.log.file.clone(), self.asked_space as u64))
+        Some((self.file.clone(), self.asked_space as u64))
     }
 
     /// Writes the header: from here on this is the newest log.
@@ -240,8 +242,8 @@ fn fresh(vfs: &dyn Vfs, path: &Path, known: bool) -> io::Result<Arc<dyn File>> {
 
 fn write_at(log: &LogFile, bytes: &[u8], offset: u64) -> Result<u64> {
     if !bytes.is_empty() {
-        log.file
-            .write_all_at(bytes, offset)
+        log.file()
+            .and_then(|file| file.write_all_at(bytes, offset))
             .map_err(|error| Error::io(format!("cannot write to log {}", name(log.id.number)), error))?;
     }
     Ok(offset + bytes.len() as u64)

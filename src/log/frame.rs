@@ -16,7 +16,7 @@
 use crc32fast::Hasher;
 
 use crate::batch::Op;
-use crate::codec::{Malformed, Reader, put_varint};
+use crate::codec::{Malformed, Reader, put_varint, salted_crc};
 use crate::entry::{content_type, length32, put_content_type};
 use crate::log::header::LogId;
 
@@ -108,7 +108,7 @@ impl TableBuilder {
         table.extend_from_slice(&self.ops);
         let len = (table.len() - FRAME_HEAD) as u32;
         table[4..8].copy_from_slice(&len.to_le_bytes());
-        let crc = table_crc(id, offset, &table[4..]);
+        let crc = salted_crc(id.salt, offset, &table[4..]);
         table[..4].copy_from_slice(&crc.to_le_bytes());
         table
     }
@@ -121,14 +121,6 @@ fn payload_crc(meta: &[u8], value: &[u8]) -> u32 {
     let mut hasher = Hasher::new();
     hasher.update(meta);
     hasher.update(value);
-    hasher.finalize()
-}
-
-fn table_crc(id: LogId, offset: u64, bytes: &[u8]) -> u32 {
-    // A different start gives the same bytes a different checksum, always: the step is a bijection.
-    let mixed = (id.salt ^ offset.rotate_left(20)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut hasher = Hasher::new_with_initial((mixed >> 32) as u32);
-    hasher.update(bytes);
     hasher.finalize()
 }
 
@@ -172,7 +164,7 @@ impl<'a> Frame<'a> {
         let checked = bytes.get(4..).ok_or(Malformed)?;
         let len = usize::try_from(reader.u32()?).map_err(|_| Malformed)?;
         let table = reader.take(len)?;
-        if len == 0 || table_crc(id, offset, checked.get(..4 + len).ok_or(Malformed)?) != crc {
+        if len == 0 || salted_crc(id.salt, offset, checked.get(..4 + len).ok_or(Malformed)?) != crc {
             return Err(Malformed);
         }
         Self::parse(table, offset + (FRAME_HEAD + len) as u64)

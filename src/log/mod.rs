@@ -13,6 +13,7 @@ pub(crate) use replay::{Replay, Stop, replay};
 pub(crate) use space::{Register, Space};
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,14 +49,25 @@ impl fmt::Display for Position {
 #[derive(Clone, Debug)]
 pub(crate) struct LogFile {
     pub(crate) id: LogId,
-    pub(crate) file: Arc<dyn File>,
     pub(crate) mapping: Arc<Mapping>,
+    /// As long as there may be something to sync or to cut: an open file is dear where there are many logs.
+    pub(crate) file: Option<Arc<dyn File>>,
 }
 
 impl LogFile {
     /// The metadata and value that a pointer means, once their checksum vouched for them.
     pub(crate) fn payload(&self, pointer: &Pointer, len: u64) -> Result<&[u8]> {
         payload(&self.mapping, &name(self.id.number), pointer, len)
+    }
+
+    /// The log's file, for those who know that it is still held.
+    pub(crate) fn file(&self) -> io::Result<&dyn File> {
+        self.file.as_deref().ok_or_else(|| io::Error::other("the log is complete, and its file closed"))
+    }
+
+    /// The same for readers only.
+    pub(crate) fn without_file(&self) -> Self {
+        Self { file: None, ..self.clone() }
     }
 
     /// The same log with no more than its first `end` bytes mapped.
@@ -65,8 +77,8 @@ impl LogFile {
             return Ok(self.clone());
         }
         let mapping = self
-            .file
-            .map(len)
+            .file()
+            .and_then(|file| file.map(len))
             .map_err(|error| Error::io(format!("cannot map {}", name(self.id.number)), error))?;
         Ok(Self { mapping, ..self.clone() })
     }

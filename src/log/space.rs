@@ -67,7 +67,8 @@ impl Maker {
         let id = LogId { number, salt: self.vfs.random() };
         let known = self.registered.load(Ordering::Relaxed) == number;
         let appender = Appender::create(&*self.vfs, &self.dir, id, extent, self.access, known)?;
-        let durable = appender.log().file.sync().and_then(|()| self.vfs.sync_dir(&self.dir));
+        let durable =
+            appender.log().file().and_then(|file| file.sync()).and_then(|()| self.vfs.sync_dir(&self.dir));
         durable.map_err(|error| Error::io(format!("cannot sync new log {number}"), error))?;
         // Should this fail, the file stays, and a second attempt takes it over.
         self.registered.store(number, Ordering::Relaxed);

@@ -12,10 +12,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crc32fast::Hasher;
-
 use crate::bounded;
-use crate::codec::{Malformed, Reader};
+use crate::codec::{Malformed, Reader, salted_crc};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{CURRENT, Edit, State, name};
 use crate::vfs::{File, Vfs};
@@ -140,7 +138,7 @@ impl Writing {
         let mut record = vec![0; RECORD_HEAD];
         record[4..].copy_from_slice(&(body.len() as u32).to_le_bytes());
         record.extend_from_slice(&body);
-        let crc = record_crc(self.salt, self.len, &record[4..]);
+        let crc = salted_crc(self.salt, self.len, &record[4..]);
         record[..4].copy_from_slice(&crc.to_le_bytes());
         self.file.write_all_at(&record, self.len)?;
         self.file.sync()?;
@@ -163,13 +161,6 @@ fn header(number: u64, salt: u64) -> [u8; HEADER_LEN] {
     let crc = crc32fast::hash(&bytes[..28]);
     bytes[28..].copy_from_slice(&crc.to_le_bytes());
     bytes
-}
-
-fn record_crc(salt: u64, offset: u64, bytes: &[u8]) -> u32 {
-    let mixed = (salt ^ offset.rotate_left(20)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut hasher = Hasher::new_with_initial((mixed >> 32) as u32);
-    hasher.update(bytes);
-    hasher.finalize()
 }
 
 /// Reads what a directory's newest manifest says; an empty state if there is no store.
@@ -279,7 +270,7 @@ fn record(bytes: &[u8], salt: u64, at: usize) -> Result<(Edit, usize), Malformed
     let len = usize::try_from(reader.u32()?).map_err(|_| Malformed)?;
     let body = reader.take(len)?;
     let checked = rest.get(4..RECORD_HEAD + len).ok_or(Malformed)?;
-    if record_crc(salt, at as u64, checked) != crc {
+    if salted_crc(salt, at as u64, checked) != crc {
         return Err(Malformed);
     }
     Ok((bounded::decode(body)?, at + RECORD_HEAD + len))

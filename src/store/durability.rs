@@ -167,7 +167,8 @@ fn wake(ready: Vec<Waker>) {
 /// Syncs what was published in this log behind the durable position.
 fn sync(log: &LogFile, durable: Position) -> Result<()> {
     let start = if log.id.number == durable.log { durable.offset } else { 0 };
-    log.file.sync_range(start..log.mapping.published() as u64).map_err(|error| {
+    let range = start..log.mapping.published() as u64;
+    log.file().and_then(|file| file.sync_range(range)).map_err(|error| {
         let name = crate::log::name(log.id.number);
         let message = format!(
             "{name}: a sync failed ({error}), so what is on disk is not known; reopen the store to recover"

@@ -90,7 +90,7 @@ impl Shared {
         while let Some(plan) = self.plan()
             && plan.bytes() <= CLOSING_MERGE
         {
-            self.run(plan)?;
+            self.run(plan, false)?;
         }
         Ok(())
     }

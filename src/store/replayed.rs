@@ -139,17 +139,19 @@ impl Replaying {
     }
 
     fn keep(&mut self, log: LogFile) -> Result<()> {
-        let len = log.file.len().map_err(|error| cannot("look at", &log, error))?;
+        let len = log.file().and_then(|file| file.len()).map_err(|error| cannot("look at", &log, error))?;
         if len > log.mapping.len() as u64 {
             self.replayed.leftovers.uncut.push(log.clone());
         }
-        self.replayed.logs.push(log);
+        self.replayed.logs.push(log.without_file());
         Ok(())
     }
 
     /// An open is a boundary. Only now may the manifest say that these logs end where they do.
     fn sync(&self) -> Result<()> {
-        self.dirty.iter().try_for_each(|log| log.file.sync().map_err(|error| cannot("sync", log, error)))
+        self.dirty.iter().try_for_each(|log| {
+            log.file().and_then(|file| file.sync()).map_err(|error| cannot("sync", log, error))
+        })
     }
 }
 
@@ -165,7 +167,7 @@ fn open_log(vfs: &dyn Vfs, dir: &Path, record: &LogRecord) -> Result<LogFile> {
         // Up to its end if that is known; else there is as much as was reserved for it, or more.
         let len = record.end.unwrap_or(found).min(found);
         let mapping = file.map(usize::try_from(len).map_err(io::Error::other)?)?;
-        Ok((found, LogFile { id: record.id(), file, mapping }))
+        Ok((found, LogFile { id: record.id(), mapping, file: Some(file) }))
     };
     let (found, log) = open().map_err(|error| Error::opening(&path, error))?;
     let least = record.end.unwrap_or(record.reserved);

@@ -25,7 +25,11 @@ impl Shared {
                 return Ok(());
             }
             match self.plan() {
-                Some(plan) => self.run(plan)?,
+                Some(plan) => match self.run(plan, true) {
+                    // Given up, for closing waits for nothing that can be done later.
+                    Err(_) if self.closed.load(Ordering::Acquire) => return Ok(()),
+                    done => done?,
+                },
                 None => return Ok(()),
             }
         }
@@ -75,7 +79,8 @@ impl Shared {
         }
     }
 
-    pub(crate) fn run(&self, plan: Plan) -> Result<()> {
+    /// Does what was planned; `while_open`, only as long as the store is.
+    pub(crate) fn run(&self, plan: Plan, while_open: bool) -> Result<()> {
         match plan {
             Plan::Move { segment, level } => {
                 let record =
@@ -89,7 +94,12 @@ impl Shared {
                 let cursors = inputs.iter().map(|input| Source::Segment(SegmentCursor::new(input.clone())));
                 let claim = Claim::of(&inputs);
                 // Writers must not wait for a merge: what has to be flushed is, in the midst of it.
-                let pause = Box::new(|| self.flush_waiting(Some(&claim)).map(drop));
+                let pause = Box::new(|| {
+                    if while_open {
+                        self.check_open()?;
+                    }
+                    self.flush_waiting(Some(&claim)).map(drop)
+                });
                 let rehome: Rehome<'_> = Box::new(|entry| Ok(self.fate(&view, &victims, entry)));
                 let is_bottom = Box::new(|key: &[u8]| is_bottom(&view.version, level, key));
                 let fences = fences(&view.version, level, &inputs);
@@ -129,7 +139,6 @@ impl Shared {
         let levels = output.records.iter().map(|record| usize::from(record.level));
         let segments = kept.chain(levels.zip(output.segments.iter().cloned()));
         let mut version = Version::new(segments, old.values.values().chain(&output.values).cloned());
-        let ends_flushed = edit.flushed.is_some();
         edit.segments = output.records.clone();
         edit.dropped_segments = inputs.iter().map(|segment| segment.number()).collect();
         edit.next_segment = Some(self.next_segment.load(Ordering::Relaxed));
@@ -142,8 +151,10 @@ impl Shared {
         self.change_view(|view| {
             view.version = Arc::new(version);
             view.logs.retain(|log| !edit.dropped_logs.contains(&log.id.number));
-            if ends_flushed {
+            if let Some(flushed) = edit.flushed {
                 view.frozen.remove(0);
+                let complete = view.logs.iter_mut().filter(|log| log.id.number < flushed.log);
+                complete.for_each(|log| log.file = None);
             }
         });
         drop(manifest);
@@ -165,7 +176,7 @@ impl Shared {
         let ended = ended.iter().filter_map(|record| view.log(record.number));
         for log in ended.chain(&leftovers.uncut) {
             // Space only: the log is as good with it.
-            let _ = log.file.set_len(log.mapping.published() as u64);
+            let _ = log.file().and_then(|file| file.set_len(log.mapping.published() as u64));
         }
         let dropped = leftovers.dropped.iter().map(|number| crate::log::path(&self.dir, *number));
         for path in dropped.chain(leftovers.unnamed) {
