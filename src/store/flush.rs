@@ -12,7 +12,8 @@ use crate::memtable::MemtableCursor;
 use crate::store::shared::Shared;
 use crate::store::view::{Frozen, View};
 
-/// Closing does only those merges that take a moment: it reads no more than this in one.
+/// Closing does only those merges that take a moment, which read no more than this; or all, as long as level
+/// 0 is so crowded that every later read would pay for it.
 const CLOSING_MERGE: u64 = 32 << 20;
 
 /// A flush begins a new segment so many times at most where it would span one of the last level: new records
@@ -88,7 +89,7 @@ impl Shared {
         while self.flush_oldest((self.view().frozen.len() == 1).then_some(&folded), None)? {}
         self.drop_unused(unused)?;
         while let Some(plan) = self.plan()
-            && plan.bytes() <= CLOSING_MERGE
+            && (plan.bytes() <= CLOSING_MERGE || self.is_crowded())
         {
             self.run(plan, false)?;
         }

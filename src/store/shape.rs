@@ -36,7 +36,7 @@ impl Shared {
     }
 
     /// Whether level 0 has twice as many segments as it should, each of which costs every read.
-    fn is_crowded(&self) -> bool {
+    pub(crate) fn is_crowded(&self) -> bool {
         let newest = self.view().version.levels.first().map_or(0, Vec::len);
         newest >= 2 * self.options.sizes.level0_segments.max(1)
     }
