@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::{DIR, START, crashable, open, tiny};
-use siltstone::vfs::{FaultVfs, MemVfs, OperationKind, Vfs};
+use siltstone::vfs::{CrashVfs, FaultVfs, MemVfs, OperationKind, Vfs};
 use siltstone::{Batch, ErrorKind, MAX_KEY_LEN, Options, PutOptions, Sizes, Store, SyncPolicy};
 
 fn folder() -> tempfile::TempDir {
@@ -202,4 +202,16 @@ fn a_batch_larger_than_a_log_is_atomic() {
         let found = store.list("many/").unwrap().count();
         assert!(found == 0 || found == 5000, "image {seed}: {found} of 5000");
     }
+}
+
+#[test]
+fn a_closed_store_survives_a_power_cut_with_a_log_too_long_to_fold() {
+    let (memory, vfs) = crashable();
+    let store =
+        open(&vfs, SyncPolicy::SyncOnBoundary, Sizes { fold_limit: 100, ..Sizes::default() }).unwrap();
+    store.put("kept", vec![7; 500]).unwrap();
+    store.close().unwrap();
+    let left: Arc<dyn Vfs> = Arc::new(CrashVfs::new(&memory).nothing_unsynced().unwrap());
+    let store = open(&left, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
+    assert_eq!(store.get("kept").unwrap().as_deref(), Some(&[7; 500][..]));
 }
