@@ -20,6 +20,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{CURRENT, Edit, State, name};
 use crate::vfs::{File, Vfs};
 
+/// What is renamed to [`CURRENT`] once it is durable.
+const CURRENT_NEW: &str = "CURRENT.new";
+
 const MAGIC: &[u8; 8] = b"SILTMAN\0";
 const VERSION: u32 = 1;
 const HEADER_LEN: usize = 32;
@@ -51,6 +54,11 @@ struct Writing {
 impl Manifest {
     pub(crate) fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Whether all of the state is durable, what was amended too.
+    pub(crate) fn is_written(&self) -> bool {
+        self.file.is_some()
     }
 
     /// The number of the manifest file in use; zero if there is none.
@@ -115,7 +123,7 @@ impl Manifest {
     }
 
     fn switch(&self, number: u64) -> Result<()> {
-        let temporary = self.dir.join("CURRENT.new");
+        let temporary = self.dir.join(CURRENT_NEW);
         let current = self.dir.join(CURRENT);
         let write = || {
             let _ = self.vfs.remove(&temporary);
@@ -166,6 +174,26 @@ fn record_crc(salt: u64, offset: u64, bytes: &[u8]) -> u32 {
     let mut hasher = Hasher::new_with_initial((mixed >> 32) as u32);
     hasher.update(bytes);
     hasher.finalize()
+}
+
+/// Writes the first manifest of a directory: with it the files that the state names, whose bytes are durable,
+/// are a store.
+pub(crate) fn create(vfs: &Arc<dyn Vfs>, dir: &Path, state: &State) -> Result<()> {
+    let (vfs, dir) = (vfs.clone(), dir.into());
+    let mut manifest = Manifest { vfs, dir, state: State::new(), number: 0, file: None };
+    manifest.commit(&state.snapshot())
+}
+
+/// Undoes [`create`], however far it came. On an error there may be a store, to which all it names belongs.
+pub(crate) fn destroy(vfs: &Arc<dyn Vfs>, dir: &Path) -> std::io::Result<()> {
+    let is_missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+    // First and durably: what is left after a crash must be a whole store or none.
+    vfs.remove(&dir.join(CURRENT)).or_else(|error| if is_missing(&error) { Ok(()) } else { Err(error) })?;
+    vfs.sync_dir(dir)?;
+    for name in [CURRENT_NEW, &name(1)] {
+        let _ = vfs.remove(&dir.join(name));
+    }
+    Ok(())
 }
 
 /// Reads what a directory's newest manifest says; an empty state if there is no store.

@@ -73,6 +73,11 @@ impl Segment {
         self.mapping.len() as u64
     }
 
+    /// All bytes of the file.
+    pub(crate) fn file_bytes(&self) -> &[u8] {
+        self.mapping.bytes()
+    }
+
     /// The bytes at a place that this segment gave.
     #[inline]
     pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {

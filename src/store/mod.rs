@@ -1,6 +1,7 @@
 //! The store: open, write, read, sync, close.
 
 mod background;
+mod checkpoint;
 mod durability;
 mod flush;
 mod recover;
@@ -14,6 +15,7 @@ mod value;
 mod view;
 mod write;
 
+pub use checkpoint::Checkpoint;
 pub use durability::Durable;
 pub use scan::{Item, List, Scan};
 pub use snapshot::Snapshot;
@@ -326,6 +328,34 @@ impl Store {
     /// What the store holds, and where.
     pub fn stats(&self) -> Stats {
         self.shared().stats()
+    }
+
+    /// Makes another store of all that was written before this call, in a directory that is empty or not
+    /// there yet, while writing goes on. When it returns the checkpoint is durable, and a store of its own.
+    ///
+    /// Where it can, it shares files with this store (hard links), and so takes neither time nor space for
+    /// the data, until one of the two drops what the other still has; on another file system it is a copy.
+    /// It lies in this store's [`Vfs`]: that of a store in memory is in memory too.
+    ///
+    /// ```
+    /// # use siltstone::{Options, Store, SyncPolicy};
+    /// let store = Store::in_memory()?;
+    /// store.put("a", "1")?;
+    /// store.checkpoint("backup")?;
+    /// store.put("a", "2")?;
+    /// let options = Options::new().sync_policy(SyncPolicy::InMemory);
+    /// let backup = options.open_in(store.vfs().clone(), "backup")?;
+    /// assert_eq!(&*backup.get("a")?.unwrap(), b"1");
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the directory holds a file, or lies in the store;
+    /// [`NoSpace`](crate::ErrorKind::NoSpace) and [`Io`](crate::ErrorKind::Io), and then what was made of it
+    /// is removed; [`Poisoned`](crate::ErrorKind::Poisoned) as for [`Store::flush`].
+    pub fn checkpoint(&self, dir: impl AsRef<Path>) -> Result<Checkpoint> {
+        self.shared().checkpoint(dir.as_ref())
     }
 
     /// Syncs, folds what is small, and frees the directory for others. Later calls on any handle fail with

@@ -38,8 +38,12 @@ pub(crate) fn tell(what: Arguments<'_>) {
 }
 
 pub(crate) fn open(vfs: &Arc<dyn Vfs>, policy: SyncPolicy, sizes: Sizes) -> Result<Store> {
+    open_at(vfs, Path::new(DIR), policy, sizes)
+}
+
+pub(crate) fn open_at(vfs: &Arc<dyn Vfs>, dir: &Path, policy: SyncPolicy, sizes: Sizes) -> Result<Store> {
     let options = Options::new().sync_policy(policy).sync_interval(Duration::from_secs(10));
-    options.sizes(sizes).open_in(vfs.clone(), Path::new(DIR))
+    options.sizes(sizes).open_in(vfs.clone(), dir)
 }
 
 pub(crate) fn crashable() -> (MemVfs, Arc<dyn Vfs>) {
