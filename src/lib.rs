@@ -55,5 +55,6 @@ pub use log::Position;
 pub use options::Sizes;
 pub use options::{Options, SyncPolicy};
 pub use store::{
-    Checkpoint, Durable, Item, LevelStats, List, Recovery, Scan, Snapshot, Stat, Stats, Store, Value,
+    Checkpoint, Durable, Item, LevelStats, List, Problem, Recovery, Report, Scan, Snapshot, Stat, Stats,
+    Store, Value,
 };

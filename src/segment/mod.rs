@@ -13,6 +13,7 @@ mod cursor;
 mod filter;
 mod footer;
 mod index;
+mod inspect;
 mod key_buffer;
 mod properties;
 mod reader;
@@ -22,6 +23,8 @@ mod writer;
 
 pub(crate) use cursor::SegmentCursor;
 pub(crate) use filter::key_hash;
+pub(crate) use inspect::{Inspector, inspect, properties as properties_of};
+pub(crate) use properties::Properties;
 pub(crate) use reader::Segment;
 pub(crate) use writer::SegmentWriter;
 
@@ -32,6 +35,11 @@ use crate::codec::Malformed;
 /// A segment's file name.
 pub(crate) fn name(number: u64) -> String {
     format!("{number:06}.seg")
+}
+
+/// The number in a segment's file name, if it is one.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    name.strip_suffix(".seg")?.parse().ok()
 }
 
 /// A segment's path in this store.

@@ -73,9 +73,9 @@ impl Segment {
         self.mapping.len() as u64
     }
 
-    /// All bytes of the file.
-    pub(crate) fn file_bytes(&self) -> &[u8] {
-        self.mapping.bytes()
+    /// The whole file.
+    pub(crate) fn mapping(&self) -> &Arc<Mapping> {
+        &self.mapping
     }
 
     /// The bytes at a place that this segment gave.

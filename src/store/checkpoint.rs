@@ -142,7 +142,7 @@ impl Content {
 
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Segment(segment) => segment.file_bytes(),
+            Self::Segment(segment) => segment.mapping().bytes(),
             Self::Log(log) => log.mapping.bytes(),
         }
     }

@@ -12,6 +12,7 @@ mod shared;
 mod snapshot;
 mod stats;
 mod value;
+mod verify;
 mod view;
 mod write;
 
@@ -21,6 +22,7 @@ pub use scan::{Item, List, Scan};
 pub use snapshot::Snapshot;
 pub use stats::{LevelStats, Recovery, Stats};
 pub use value::{Stat, Value};
+pub use verify::{Problem, Report};
 
 use std::any::Any;
 use std::borrow::Borrow;
@@ -356,6 +358,51 @@ impl Store {
     /// is removed; [`Poisoned`](crate::ErrorKind::Poisoned) as for [`Store::flush`].
     pub fn checkpoint(&self, dir: impl AsRef<Path>) -> Result<Checkpoint> {
         self.shared().checkpoint(dir.as_ref())
+    }
+
+    /// Reads all of the store as it is now, without stopping writers, and tells what of it is damaged: every
+    /// block and every other part of the segments, every value that they refer to, every batch that is not
+    /// in a segment yet, the manifest, and whether these fit each other. Memory stays bounded.
+    ///
+    /// `progress` is told how many bytes have been read and how many there are.
+    ///
+    /// ```
+    /// # let store = siltstone::Store::in_memory()?;
+    /// store.put("a", "1")?;
+    /// let report = store.verify(|done, total| assert!(done <= total))?;
+    /// assert!(report.problems.is_empty());
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::ErrorKind::Closed). Damage is no error: it is in the report.
+    pub fn verify(&self, mut progress: impl FnMut(u64, u64)) -> Result<Report> {
+        self.shared().verify(&mut progress)
+    }
+
+    /// Verifies the files of a store without opening it, and so also of one that does not open. Nothing is
+    /// changed. What a power cut left half written, which opening drops, is a problem here.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if there is no store, [`Busy`](crate::ErrorKind::Busy) if it is
+    /// open: then use [`Store::verify`].
+    pub fn verify_closed(path: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<Report> {
+        Self::verify_closed_in(Arc::new(DiskVfs::new()), path, progress)
+    }
+
+    /// As [`Store::verify_closed`], in a file system of the caller's choice.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::verify_closed`].
+    pub fn verify_closed_in(
+        vfs: Arc<dyn Vfs>,
+        path: impl AsRef<Path>,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Report> {
+        verify::closed(&vfs, path.as_ref(), &mut progress)
     }
 
     /// Syncs, folds what is small, and frees the directory for others. Later calls on any handle fail with

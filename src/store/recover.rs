@@ -17,7 +17,7 @@ use crate::store::view::View;
 use crate::store::write::Writer;
 use crate::vfs::{Access, Vfs};
 
-const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 
 /// Opens the store in `dir`, or makes one there.
 pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Parts> {
@@ -58,7 +58,7 @@ fn is_store(vfs: &dyn Vfs, dir: &Path) -> bool {
     [LOCK, CURRENT].iter().any(|name| vfs.open(&dir.join(name)).is_ok())
 }
 
-fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn crate::vfs::LockGuard>> {
+pub(crate) fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn crate::vfs::LockGuard>> {
     let path = dir.join(LOCK);
     let locked =
         vfs.lock(&path).map_err(|error| Error::io(format!("cannot lock {}", path.display()), error))?;
@@ -71,20 +71,33 @@ fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn crate::vfs::LockGuard>> {
 }
 
 /// Removes files that no manifest names: what a crash left half made, or not yet removed.
+fn sweep(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<()> {
+    for name in strays(vfs, dir, manifest)? {
+        // A file that cannot be removed now only takes space.
+        let _ = vfs.remove(&dir.join(name));
+    }
+    Ok(())
+}
+
+/// Whether a file of this name holds a part of a store.
+pub(crate) fn is_data(name: &str) -> bool {
+    name.ends_with(".log") || name.ends_with(".seg") || name.starts_with("MANIFEST-")
+}
+
+/// The files that no manifest names.
 ///
-/// Nothing is removed that could be somebody's data. A log is in the manifest, durably, before its header
+/// None of them is somebody's data, or this is an error. A log is in the manifest, durably, before its header
 /// is written, so one with a header and a number that was never given out tells that the manifest has
 /// lost its end; and so does a segment where there is no manifest at all.
-fn sweep(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<()> {
+pub(crate) fn strays(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<Vec<String>> {
     let names = vfs.list(dir).map_err(|error| Error::io(format!("cannot list {}", dir.display()), error))?;
     let state = manifest.state();
     let known: BTreeSet<String> = (state.logs.keys().map(|number| crate::log::name(*number)))
         .chain(state.segments.keys().map(|number| crate::segment::name(*number)))
         .chain([crate::manifest::name(manifest.number())])
         .collect();
-    let ours =
-        |name: &&String| name.ends_with(".log") || name.ends_with(".seg") || name.starts_with("MANIFEST-");
-    let unknown: Vec<_> = names.iter().filter(ours).filter(|name| !known.contains(*name)).collect();
+    let unknown = names.into_iter().filter(|name| is_data(name) && !known.contains(name));
+    let unknown: Vec<_> = unknown.collect();
     for name in &unknown {
         let path = dir.join(name);
         let log = crate::log::number(name).filter(|number| *number >= state.next_log);
@@ -96,11 +109,7 @@ fn sweep(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<()> {
             )));
         }
     }
-    for name in unknown {
-        // A file that cannot be removed now only takes space.
-        let _ = vfs.remove(&dir.join(name));
-    }
-    Ok(())
+    Ok(unknown)
 }
 
 fn open_segment(vfs: &dyn Vfs, dir: &Path, record: &SegmentRecord) -> Result<(usize, Arc<Segment>)> {
