@@ -45,13 +45,21 @@ impl Home {
 
     /// Opens a store that is there.
     pub(crate) fn open_existing(&self, options: Options) -> Result<Store> {
-        options.create(false).open(&self.dir).map_err(|error| match error.kind() {
+        options.create(false).open(&self.dir).map_err(|error| self.explain(error))
+    }
+
+    /// Why a store that is to be there could not be used.
+    pub(crate) fn explain(&self, error: siltstone::Error) -> Failure {
+        let dir = self.dir.display();
+        match error.kind() {
             ErrorKind::Invalid => Failure::new(format!(
-                "there is no store in '{}'; name one with --store DIR or {VARIABLE}, or make one with 'siltstone capture' or 'siltstone put'",
-                self.dir.display()
+                "there is no store in '{dir}'; name one with --store DIR or {VARIABLE}, or make one with 'siltstone capture' or 'siltstone put'"
             )),
+            ErrorKind::Corruption => {
+                Failure::from(error).and("'siltstone verify' tells what else is damaged")
+            }
             _ => error.into(),
-        })
+        }
     }
 
     /// How many files the store has, and their length in bytes.

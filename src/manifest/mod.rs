@@ -5,7 +5,7 @@ mod file;
 mod version;
 
 pub(crate) use edit::{Edit, Flushed, LogRecord, SegmentRecord, ValueRecord};
-pub(crate) use file::{Manifest, recover};
+pub(crate) use file::{Manifest, create, destroy, in_use, inspect, recover};
 pub(crate) use version::{LEVELS, State, Version};
 
 /// The file that names the newest manifest.

@@ -73,6 +73,11 @@ impl Segment {
         self.mapping.len() as u64
     }
 
+    /// The whole file.
+    pub(crate) fn mapping(&self) -> &Arc<Mapping> {
+        &self.mapping
+    }
+
     /// The bytes at a place that this segment gave.
     #[inline]
     pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {

@@ -1,6 +1,7 @@
 //! The store: open, write, read, sync, close.
 
 mod background;
+mod checkpoint;
 mod durability;
 mod flush;
 mod recover;
@@ -11,14 +12,17 @@ mod shared;
 mod snapshot;
 mod stats;
 mod value;
+mod verify;
 mod view;
 mod write;
 
+pub use checkpoint::Checkpoint;
 pub use durability::Durable;
 pub use scan::{Item, List, Scan};
 pub use snapshot::Snapshot;
 pub use stats::{LevelStats, Recovery, Stats};
 pub use value::{Stat, Value};
+pub use verify::{Problem, Report};
 
 use std::any::Any;
 use std::borrow::Borrow;
@@ -333,6 +337,79 @@ impl Store {
     /// What the store holds, and where.
     pub fn stats(&self) -> Stats {
         self.shared().stats()
+    }
+
+    /// Makes another store of all that was written before this call, in a directory that is empty or not
+    /// there yet, while writing goes on. When it returns the checkpoint is durable, and a store of its own.
+    ///
+    /// Where it can, it shares files with this store (hard links), and so takes neither time nor space for
+    /// the data, until one of the two drops what the other still has; on another file system it is a copy.
+    /// It lies in this store's [`Vfs`]: that of a store in memory is in memory too.
+    ///
+    /// ```
+    /// # use siltstone::{Options, Store, SyncPolicy};
+    /// let store = Store::in_memory()?;
+    /// store.put("a", "1")?;
+    /// store.checkpoint("backup")?;
+    /// store.put("a", "2")?;
+    /// let options = Options::new().sync_policy(SyncPolicy::InMemory);
+    /// let backup = options.open_in(store.vfs().clone(), "backup")?;
+    /// assert_eq!(&*backup.get("a")?.unwrap(), b"1");
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the directory holds a file, or lies in the store;
+    /// [`NoSpace`](crate::ErrorKind::NoSpace) and [`Io`](crate::ErrorKind::Io), and then what was made of it
+    /// is removed; [`Poisoned`](crate::ErrorKind::Poisoned) as for [`Store::flush`].
+    pub fn checkpoint(&self, dir: impl AsRef<Path>) -> Result<Checkpoint> {
+        self.shared().checkpoint(dir.as_ref())
+    }
+
+    /// Reads all of the store as it is now, without stopping writers, and tells what of it is damaged: every
+    /// block and every other part of the segments, every value that they refer to, every batch that is not
+    /// in a segment yet, the manifest, and whether these fit each other. Memory stays bounded.
+    ///
+    /// `progress` is told how many bytes have been read and how many there are.
+    ///
+    /// ```
+    /// # let store = siltstone::Store::in_memory()?;
+    /// store.put("a", "1")?;
+    /// let report = store.verify(|done, total| assert!(done <= total))?;
+    /// assert!(report.problems.is_empty());
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::ErrorKind::Closed). Damage is no error: it is in the report.
+    pub fn verify(&self, mut progress: impl FnMut(u64, u64)) -> Result<Report> {
+        self.shared().verify(&mut progress)
+    }
+
+    /// Verifies the files of a store without opening it, and so also of one that does not open. Nothing is
+    /// changed. What a power cut left half written, which opening drops, is a problem here.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if there is no store, [`Busy`](crate::ErrorKind::Busy) if it is
+    /// open: then use [`Store::verify`].
+    pub fn verify_closed(path: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<Report> {
+        Self::verify_closed_in(Arc::new(DiskVfs::new()), path, progress)
+    }
+
+    /// As [`Store::verify_closed`], in a file system of the caller's choice.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::verify_closed`].
+    pub fn verify_closed_in(
+        vfs: Arc<dyn Vfs>,
+        path: impl AsRef<Path>,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Report> {
+        verify::closed(&vfs, path.as_ref(), &mut progress)
     }
 
     /// Syncs, folds what is small, and frees the directory for others. Later calls on any handle fail with

@@ -89,10 +89,7 @@ impl Replaying {
         let (mut frames, mut entries) = (0, 0);
         let stopped = &mut self.stopped;
         let found = replay(log, from, record.end, |previous_end, base_time, frame| {
-            // Something before it is lost if the log before ended elsewhere than this one remembers, or if
-            // the numbers do not go on: logs may end at the same offset, and one of them be missing.
-            *stopped |= end.log < record.number && previous_end != end.offset;
-            *stopped |= frame.seq != tables.seq + 1;
+            *stopped |= !follows((*end, tables.seq), record.number, previous_end, frame.seq);
             if *stopped {
                 recovery.dropped_frames += 1;
                 return Ok(());
@@ -125,6 +122,8 @@ impl Replaying {
     fn end(&mut self, log: &LogFile, record: &LogRecord, found: &Replay, is_dirty: bool) -> Result<()> {
         self.replayed.end = Position { log: record.number, offset: found.end };
         let filled = self.replayed.tables.filled.get(&record.number).copied().unwrap_or(0);
+        // One that a checkpoint ended was counted whole; what is flushed of it is not replayed.
+        let filled = filled.max(record.filled);
         self.replayed.edit.logs.push(LogRecord { end: Some(found.end), filled, ..*record });
         let log = log.up_to(found.end)?;
         if is_dirty {
@@ -153,11 +152,19 @@ impl Replaying {
     }
 }
 
+/// Whether a frame comes right after what was read so far, which ended here with this sequence number.
+///
+/// Something before it is lost if the log before ended elsewhere than this one remembers, or if the numbers do
+/// not go on: logs may end at the same offset, and one of them be missing.
+pub(crate) fn follows((end, seq): (Position, u64), log: u64, previous_end: u64, next: u64) -> bool {
+    (end.log >= log || previous_end == end.offset) && next == seq + 1
+}
+
 fn cannot(what: &str, log: &LogFile, error: io::Error) -> Error {
     Error::io(format!("cannot {what} {}", crate::log::name(log.id.number)), error)
 }
 
-fn open_log(vfs: &dyn Vfs, dir: &Path, record: &LogRecord) -> Result<LogFile> {
+pub(crate) fn open_log(vfs: &dyn Vfs, dir: &Path, record: &LogRecord) -> Result<LogFile> {
     let path = crate::log::path(dir, record.number);
     let open = || {
         let file = vfs.open(&path)?;

@@ -44,7 +44,12 @@ pub trait Vfs: Send + Sync + Debug + 'static {
     /// Renames atomically, replacing what was there.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Makes creations, renames and removals in this directory durable.
+    /// Gives a file a second name; an error if that is taken. The name is durable after `sync_dir`, the
+    /// bytes are those of the one file under both names. Not everywhere, nor between all places, can there be
+    /// one: then the error's kind is `CrossesDevices`, `Unsupported`, `PermissionDenied` or `TooManyLinks`.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Makes creations, links, renames and removals in this directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Takes the exclusive lock file, for as long as the guard lives; a crash frees it. `Ok(Err(pid))`
