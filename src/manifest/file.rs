@@ -191,7 +191,7 @@ fn current(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Option<u64>> {
 
 fn read(vfs: &Arc<dyn Vfs>, path: &Path) -> Result<Option<Vec<u8>>> {
     let read = || {
-        let file = vfs.open(path)?;
+        let file = vfs.open_to_read(path)?;
         let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
         let mut bytes = vec![0; len];
         file.read_exact_at(&mut bytes, 0)?;

@@ -3,6 +3,7 @@
 mod background;
 mod durability;
 mod flush;
+mod intake;
 mod recover;
 mod replayed;
 mod scan;

@@ -40,14 +40,11 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Pa
     let (next_log, next_segment) = (state.next_log, state.next_segment);
     let manifest = Arc::new(Mutex::new(manifest));
     let space = space(&vfs, dir, &options, &manifest);
-    let view = View {
-        active: replayed.tables.table.table().clone(),
-        frozen: replayed.frozen,
-        version: Arc::new(version),
-        logs: replayed.logs,
-    };
-    let writer = Writer::new(space, replayed.tables, replayed.end, next_log);
-    let Replayed { end: durable, recovery, leftovers, .. } = replayed;
+    let Replayed { intake, logs, leftovers, .. } = replayed;
+    let active = intake.tables.table.table().clone();
+    let view = View { active, frozen: intake.frozen, version: Arc::new(version), logs };
+    let (durable, recovery) = (intake.end, intake.recovery);
+    let writer = Writer::new(space, intake.tables, durable, next_log);
     let dir = dir.into();
     Ok(Parts { vfs, dir, options, writer, manifest, view, durable, next_segment, recovery, leftovers, lock })
 }
