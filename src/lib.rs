@@ -54,4 +54,6 @@ pub use log::Position;
 #[doc(hidden)]
 pub use options::Sizes;
 pub use options::{Options, SyncPolicy};
-pub use store::{Durable, Item, LevelStats, List, Recovery, Scan, Snapshot, Stat, Stats, Store, Value};
+pub use store::{
+    Durable, Item, LevelStats, List, ReadOnlyStore, Recovery, Scan, Snapshot, Stat, Stats, Store, Value,
+};

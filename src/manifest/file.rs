@@ -22,7 +22,7 @@ use crate::vfs::{File, Vfs};
 
 const MAGIC: &[u8; 8] = b"SILTMAN\0";
 const VERSION: u32 = 1;
-const HEADER_LEN: usize = 32;
+pub(super) const HEADER_LEN: usize = 32;
 const RECORD_HEAD: usize = 8;
 
 /// A manifest longer than this, and than four times its first record, is written anew.
@@ -179,7 +179,7 @@ pub(crate) fn recover(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Manifest> {
     Ok(manifest(number, replay(&bytes, number)?))
 }
 
-fn current(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Option<u64>> {
+pub(super) fn current(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Option<u64>> {
     let path = dir.join(CURRENT);
     let Some(bytes) = read(vfs, &path)? else { return Ok(None) };
     let number = std::str::from_utf8(&bytes).ok().and_then(|text| text.lines().next()?.parse().ok());
@@ -189,7 +189,7 @@ fn current(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Option<u64>> {
     })
 }
 
-fn read(vfs: &Arc<dyn Vfs>, path: &Path) -> Result<Option<Vec<u8>>> {
+pub(super) fn read(vfs: &Arc<dyn Vfs>, path: &Path) -> Result<Option<Vec<u8>>> {
     let read = || {
         let file = vfs.open_to_read(path)?;
         let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;

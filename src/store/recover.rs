@@ -51,8 +51,8 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Pa
 
 /// Whether a store was ever opened in this directory. One that nothing was written to yet has only its
 /// lock; a copy may have all but that.
-fn is_store(vfs: &dyn Vfs, dir: &Path) -> bool {
-    [LOCK, CURRENT].iter().any(|name| vfs.open(&dir.join(name)).is_ok())
+pub(crate) fn is_store(vfs: &dyn Vfs, dir: &Path) -> bool {
+    [LOCK, CURRENT].iter().any(|name| vfs.open_to_read(&dir.join(name)).is_ok())
 }
 
 fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn crate::vfs::LockGuard>> {
@@ -100,18 +100,23 @@ fn sweep(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
-fn open_segment(vfs: &dyn Vfs, dir: &Path, record: &SegmentRecord) -> Result<(usize, Arc<Segment>)> {
+pub(crate) fn open_segment(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    record: &SegmentRecord,
+) -> Result<(usize, Arc<Segment>)> {
     let path = crate::segment::path(dir, record.number);
     let segment = Segment::open(vfs, &path, record.number)?;
     if segment.len() != record.len {
-        return Err(Error::corruption(format!(
-            "{} has {} bytes instead of {}; restore it from a backup",
-            path.display(),
-            segment.len(),
-            record.len
-        )));
+        return Err(too_short(&path, segment.len(), record.len));
     }
     Ok((usize::from(record.level), segment))
+}
+
+/// A file is not as long as the manifest says.
+pub(crate) fn too_short(path: &Path, found: u64, expected: u64) -> Error {
+    let path = path.display();
+    Error::corruption(format!("{path} has {found} bytes instead of {expected}; restore it from a backup"))
 }
 
 fn space(vfs: &Arc<dyn Vfs>, dir: &Path, options: &Options, manifest: &Arc<Mutex<Manifest>>) -> Space {

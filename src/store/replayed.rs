@@ -8,6 +8,7 @@ use crate::log::LogFile;
 use crate::manifest::{Edit, LogRecord, State};
 use crate::options::Options;
 use crate::store::intake::Intake;
+use crate::store::recover::too_short;
 use crate::vfs::Vfs;
 
 /// What the logs gave back.
@@ -108,10 +109,7 @@ fn open_log(vfs: &dyn Vfs, dir: &Path, record: &LogRecord) -> Result<LogFile> {
     let (found, log) = open().map_err(|error| Error::opening(&path, error))?;
     let least = record.end.unwrap_or(record.reserved);
     if found < least {
-        let path = path.display();
-        return Err(Error::corruption(format!(
-            "{path} has {found} bytes instead of {least}; restore it from a backup"
-        )));
+        return Err(too_short(&path, found, least));
     }
     Ok(log)
 }

@@ -1,5 +1,6 @@
 //! What a store says of itself.
 
+use crate::manifest::State;
 use crate::store::shared::Shared;
 use crate::store::view::View;
 
@@ -67,34 +68,41 @@ pub struct Stats {
 impl Shared {
     pub(crate) fn stats(&self) -> Stats {
         let view = self.view();
+        let stats = Stats::of(&view, self.manifest.lock().state(), self.visible());
+        let background_error = self.background.error().map(|error| error.to_string());
+        Stats { recovery: self.recovery, background_error, ..stats }
+    }
+}
+
+impl Stats {
+    /// What can be said of a view, without the story of how it came about.
+    pub(crate) fn of(view: &View, state: &State, sequence: u64) -> Self {
         let tables = view.frozen.iter().map(|frozen| &frozen.table).chain([&view.active]);
         let memtable_bytes = tables.map(|table| table.bytes() as u64).sum();
-        let levels = levels(&view);
+        let levels = levels(view);
         let log_bytes = view.logs.iter().map(|log| log.mapping.published() as u64).sum();
-        let (live_bytes, dead_bytes) = self.complete_logs(&view);
-        Stats {
+        let (live_bytes, dead_bytes) = complete_logs(view, state);
+        Self {
             logs: view.logs.len(),
             log_bytes,
             live_bytes,
             dead_bytes,
             memtable_bytes,
-            sequence: self.visible(),
+            sequence,
             disk_bytes: levels.iter().map(|level| level.bytes).sum::<u64>() + log_bytes,
             levels,
-            recovery: self.recovery,
-            background_error: self.background.error().map(|error| error.to_string()),
+            ..Self::default()
         }
     }
+}
 
-    fn complete_logs(&self, view: &View) -> (u64, u64) {
-        let live = view.version.live_bytes();
-        let manifest = self.manifest.lock();
-        let ended = manifest.state().logs.values().filter_map(|log| Some((log.number, log.end?)));
-        ended.fold((0, 0), |(all_live, all_dead), (number, end)| {
-            let live = live.get(&number).copied().unwrap_or(0);
-            (all_live + live, all_dead + end.saturating_sub(live))
-        })
-    }
+fn complete_logs(view: &View, state: &State) -> (u64, u64) {
+    let live = view.version.live_bytes();
+    let ended = state.logs.values().filter_map(|log| Some((log.number, log.end?)));
+    ended.fold((0, 0), |(all_live, all_dead), (number, end)| {
+        let live = live.get(&number).copied().unwrap_or(0);
+        (all_live + live, all_dead + end.saturating_sub(live))
+    })
 }
 
 fn levels(view: &View) -> Vec<LevelStats> {
