@@ -11,6 +11,7 @@ mod put;
 mod scan;
 mod stat;
 mod stats;
+mod tail;
 
 use std::path::PathBuf;
 
@@ -38,6 +39,7 @@ Examples:
   tail -f gateway.jsonl | siltstone capture   store lines as they come
   siltstone list logs/request/ --long         what is there, without reading it
   siltstone scan logs/request/ --values       the values, in order
+  siltstone tail -f --values                  the last ones, and new ones as they come
   siltstone put config/router router.json     store a file under a key
   siltstone get config/router                 print it
 
@@ -57,6 +59,7 @@ enum Command {
     Delete(delete::Delete),
     List(list::List),
     Scan(scan::Scan),
+    Tail(tail::Tail),
     Stats(stats::StatsOf),
     Completions(completions::Completions),
     Man(man::Man),
@@ -73,6 +76,7 @@ pub(crate) fn run(cli: Cli) -> Result<Status> {
         Command::Delete(delete) => delete.run(&home),
         Command::List(list) => list.run(&home),
         Command::Scan(scan) => scan.run(&home),
+        Command::Tail(tail) => tail.run(&home),
         Command::Stats(stats) => stats.run(&home),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
