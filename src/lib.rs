@@ -56,6 +56,6 @@ pub use log::Position;
 pub use options::Sizes;
 pub use options::{Options, SyncPolicy};
 pub use store::{
-    Checkpoint, Durable, Item, LevelStats, List, Problem, Recovery, Report, Scan, Snapshot, Stat, Stats,
-    Store, Value,
+    Checkpoint, Durable, Item, LevelStats, List, Problem, ReadOnlyStore, Recovery, Report, Scan, Snapshot,
+    Stat, Stats, Store, Value,
 };

@@ -3,12 +3,14 @@
 mod appender;
 mod frame;
 mod header;
+mod probe;
 mod replay;
 mod space;
 
 pub(crate) use appender::Appender;
 pub(crate) use frame::{Action, FRAME_HEAD, Frame, FrameOp, TableBuilder};
-pub(crate) use header::LogId;
+pub(crate) use header::{HEADER_LEN, LogId};
+pub(crate) use probe::{has_header, whole_frames};
 pub(crate) use replay::{Replay, Stop, replay};
 pub(crate) use space::{Register, Space};
 
@@ -18,7 +20,7 @@ use std::sync::Arc;
 
 use crate::entry::Pointer;
 use crate::error::{Error, Result};
-use crate::log::header::{HEADER_LEN, Header};
+use crate::log::header::Header;
 use crate::values::payload;
 use crate::vfs::{File, Mapping, Vfs};
 

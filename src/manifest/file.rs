@@ -25,7 +25,7 @@ const CURRENT_NEW: &str = "CURRENT.new";
 
 const MAGIC: &[u8; 8] = b"SILTMAN\0";
 const VERSION: u32 = 1;
-const HEADER_LEN: usize = 32;
+pub(super) const HEADER_LEN: usize = 32;
 const RECORD_HEAD: usize = 8;
 
 /// A manifest longer than this, and than four times its first record, is written anew.
@@ -222,9 +222,9 @@ pub(crate) fn in_use(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Option<u64>> {
     })
 }
 
-fn read(vfs: &Arc<dyn Vfs>, path: &Path) -> Result<Option<Vec<u8>>> {
+pub(super) fn read(vfs: &Arc<dyn Vfs>, path: &Path) -> Result<Option<Vec<u8>>> {
     let read = || {
-        let file = vfs.open(path)?;
+        let file = vfs.open_to_read(path)?;
         let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
         let mut bytes = vec![0; len];
         file.read_exact_at(&mut bytes, 0)?;

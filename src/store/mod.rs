@@ -4,6 +4,8 @@ mod background;
 mod checkpoint;
 mod durability;
 mod flush;
+mod follow;
+mod intake;
 mod recover;
 mod replayed;
 mod scan;
@@ -18,6 +20,7 @@ mod write;
 
 pub use checkpoint::Checkpoint;
 pub use durability::Durable;
+pub use follow::ReadOnlyStore;
 pub use scan::{Item, List, Scan};
 pub use snapshot::Snapshot;
 pub use stats::{LevelStats, Recovery, Stats};
@@ -222,7 +225,7 @@ impl Store {
     /// [`Corruption`](crate::ErrorKind::Corruption) if a checksum does not hold.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         let (view, seq) = self.shared().snapshot()?;
-        self.shared().get_in(&view, seq, key.as_ref())
+        view.get_live(&*self.shared().vfs, seq, key.as_ref())
     }
 
     /// What is known of an entry, without reading its value.
@@ -232,7 +235,7 @@ impl Store {
     /// As for [`Store::get`].
     pub fn stat(&self, key: impl AsRef<[u8]>) -> Result<Option<Stat>> {
         let (view, seq) = self.shared().snapshot()?;
-        self.shared().find_in(&view, seq, key.as_ref(), |entry, _| Ok(Stat::of(&entry)))
+        view.find_live(&*self.shared().vfs, seq, key.as_ref(), |entry, _| Ok(Stat::of(&entry)))
     }
 
     /// Whether there is an entry, without reading its value.
@@ -242,7 +245,7 @@ impl Store {
     /// As for [`Store::get`].
     pub fn exists(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         let (view, seq) = self.shared().snapshot()?;
-        Ok(self.shared().find_in(&view, seq, key.as_ref(), |_, _| Ok(()))?.is_some())
+        Ok(view.find_live(&*self.shared().vfs, seq, key.as_ref(), |_, _| Ok(()))?.is_some())
     }
 
     /// The keys that begin with these bytes, in order; all keys for an empty prefix. Reads no value.
@@ -278,7 +281,7 @@ impl Store {
     ///
     /// [`Closed`](crate::ErrorKind::Closed).
     pub fn snapshot(&self) -> Result<Snapshot> {
-        Snapshot::new(self.shared())
+        Ok(Snapshot::new(&self.shared().vfs, self.shared().snapshot()?))
     }
 
     /// A boundary: everything written before it is durable when it returns.

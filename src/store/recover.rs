@@ -43,24 +43,21 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Pa
     let (next_log, next_segment) = (state.next_log, state.next_segment);
     let manifest = Arc::new(Mutex::new(manifest));
     let space = space(&vfs, dir, &options, &manifest);
-    let view = View {
-        active: replayed.tables.table.table().clone(),
-        frozen: replayed.frozen,
-        version: Arc::new(version),
-        logs: replayed.logs,
-    };
-    let writer = Writer::new(space, replayed.tables, replayed.end, next_log);
-    let Replayed { end: durable, recovery, mut leftovers, .. } = replayed;
+    let Replayed { intake, logs, mut leftovers, .. } = replayed;
     leftovers.unnamed = unnamed;
+    let active = intake.tables.table.table().clone();
+    let view = View { active, frozen: intake.frozen, version: Arc::new(version), logs };
+    let (durable, recovery) = (intake.end, intake.recovery);
+    let writer = Writer::new(space, intake.tables, durable, next_log);
     let dir = dir.into();
     Ok(Parts { vfs, dir, options, writer, manifest, view, durable, next_segment, recovery, leftovers, lock })
 }
 
 /// Whether a store was ever opened in this directory. One that nothing was written to yet has only its
 /// lock; a copy may have all but that.
-fn is_store(vfs: &dyn Vfs, dir: &Path) -> Result<bool> {
+pub(crate) fn is_store(vfs: &dyn Vfs, dir: &Path) -> Result<bool> {
     for path in [LOCK, CURRENT].map(|name| dir.join(name)) {
-        match vfs.open(&path) {
+        match vfs.open_to_read(&path) {
             Ok(_) => return Ok(true),
             Err(error) if is_absent(&error) => {}
             // It is there, or may be.
@@ -155,18 +152,23 @@ pub(crate) fn strays(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<S
     Ok(strays)
 }
 
-fn open_segment(vfs: &dyn Vfs, dir: &Path, record: &SegmentRecord) -> Result<(usize, Arc<Segment>)> {
+pub(crate) fn open_segment(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    record: &SegmentRecord,
+) -> Result<(usize, Arc<Segment>)> {
     let path = crate::segment::path(dir, record.number);
     let segment = Segment::open(vfs, &path, record.number)?;
     if segment.len() != record.len {
-        return Err(Error::corruption(format!(
-            "{} has {} bytes instead of {}; restore it from a backup",
-            path.display(),
-            segment.len(),
-            record.len
-        )));
+        return Err(too_short(&path, segment.len(), record.len));
     }
     Ok((usize::from(record.level), segment))
+}
+
+/// A file is not as long as the manifest says.
+pub(crate) fn too_short(path: &Path, found: u64, expected: u64) -> Error {
+    let path = path.display();
+    Error::corruption(format!("{path} has {found} bytes instead of {expected}; restore it from a backup"))
 }
 
 fn space(vfs: &Arc<dyn Vfs>, dir: &Path, options: &Options, manifest: &Arc<Mutex<Manifest>>) -> Space {

@@ -39,7 +39,7 @@ impl ValueFile {
     pub(crate) fn open_unchecked(vfs: &dyn Vfs, dir: &Path, number: u64) -> Result<Arc<Self>> {
         let path = path(dir, number);
         let open = || {
-            let file = vfs.open(&path)?;
+            let file = vfs.open_to_read(&path)?;
             let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
             file.map(len)
         };

@@ -68,6 +68,10 @@ impl Vfs for DiskVfs {
         Ok(Arc::new(DiskFile::new(file)))
     }
 
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(DiskFile::new(StdFile::open(path)?)))
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }

@@ -323,6 +323,10 @@ impl Vfs for FaultVfs {
         Ok(self.wrap(path, self.inner.open(path)?))
     }
 
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(self.wrap(path, self.inner.open_to_read(path)?))
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.run(Operation::new(OperationKind::Remove, name(path)), || self.inner.remove(path))
     }

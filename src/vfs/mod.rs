@@ -38,6 +38,12 @@ pub trait Vfs: Send + Sync + Debug + 'static {
     /// An existing file, for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
 
+    /// An existing file, for reading only: it may be one that somebody else writes, or that may not be
+    /// written.
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.open(path)
+    }
+
     /// Removes a name. Mappings and open files of it stay valid.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
@@ -78,7 +84,7 @@ pub trait LockGuard: Send + Sync + Debug {}
 /// An open file. All calls may come from several threads.
 ///
 /// Bytes that a mapping has published never change: a handle refuses to write or cut them. It knows of its
-/// own mappings only, so one file must not be written through one handle and mapped through another.
+/// own mappings only: what one handle writes, another may map only once it will never change again.
 pub trait File: Send + Sync + Debug {
     /// Length in bytes.
     fn len(&self) -> io::Result<u64>;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use siltstone::vfs::{MemVfs, Vfs};
-use siltstone::{Batch, Options, Position, PutOptions, Result, Sizes, Store, SyncPolicy};
+use siltstone::{Batch, Options, Position, PutOptions, Result, Scan, Sizes, Store, SyncPolicy};
 
 pub(crate) const DIR: &str = "/store";
 
@@ -131,8 +131,13 @@ pub(crate) fn visible(model: &Model, now: u64) -> Model {
 
 /// Everything a store shows, read by a scan with values.
 pub(crate) fn dump(store: &Store) -> Result<Model> {
+    collect(store.scan::<&[u8]>(..)?)
+}
+
+/// Everything that a scan gives.
+pub(crate) fn collect(scan: Scan) -> Result<Model> {
     let mut model = Model::new();
-    for item in store.scan::<&[u8]>(..)? {
+    for item in scan {
         let item = item?;
         let value = item.value()?;
         let expires = item.stat().expires().map_or(0, micros);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use indicatif::DecimalBytes;
 use serde_json::json;
+use siltstone::Options;
 
 use crate::exit::{Result, Status};
 use crate::home::Home;
@@ -33,7 +34,7 @@ pub(crate) struct Checkpoint {
 
 impl Checkpoint {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
-        let store = home.open()?;
+        let store = home.open_existing(Options::new())?;
         let made = store.checkpoint(&self.dir)?;
         store.close()?;
         let mut out = Output::new();

@@ -12,6 +12,7 @@ mod put;
 mod scan;
 mod stat;
 mod stats;
+mod tail;
 mod verify;
 
 use std::path::PathBuf;
@@ -40,6 +41,7 @@ Examples:
   tail -f gateway.jsonl | siltstone capture   store lines as they come
   siltstone list logs/request/ --long         what is there, without reading it
   siltstone scan logs/request/ --values       the values, in order
+  siltstone tail -f --values                  the last ones, and new ones as they come
   siltstone put config/router router.json     store a file under a key
   siltstone get config/router                 print it
   siltstone checkpoint backups/monday         another store of all there is now
@@ -61,6 +63,7 @@ enum Command {
     Delete(delete::Delete),
     List(list::List),
     Scan(scan::Scan),
+    Tail(tail::Tail),
     Stats(stats::StatsOf),
     Checkpoint(checkpoint::Checkpoint),
     Verify(verify::Verify),
@@ -79,6 +82,7 @@ pub(crate) fn run(cli: Cli) -> Result<Status> {
         Command::Delete(delete) => delete.run(&home),
         Command::List(list) => list.run(&home),
         Command::Scan(scan) => scan.run(&home),
+        Command::Tail(tail) => tail.run(&home),
         Command::Stats(stats) => stats.run(&home),
         Command::Checkpoint(checkpoint) => checkpoint.run(&home),
         Command::Verify(verify) => verify.run(&home),

@@ -6,7 +6,7 @@ use crate::entry::{Entry, Place, ValueHome};
 use crate::log::{Position, Stop, replay};
 use crate::manifest::{Flushed, LEVELS, LogRecord};
 use crate::segment::{Inspector, Properties, inspect, properties_of};
-use crate::store::replayed::follows;
+use crate::store::intake::follows;
 use crate::store::verify::report::{Findings, Keys};
 use crate::store::verify::subject::{SegmentFile, Subject};
 use crate::values::{HEADER_LEN, payload};
