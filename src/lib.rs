@@ -55,4 +55,7 @@ pub use log::Position;
 #[doc(hidden)]
 pub use options::Sizes;
 pub use options::{Options, SyncPolicy};
-pub use store::{Durable, Item, LevelStats, List, Recovery, Scan, Snapshot, Stat, Stats, Store, Value};
+pub use store::{
+    Checkpoint, Durable, Item, LevelStats, List, Problem, ReadOnlyStore, Recovery, Report, Scan, Snapshot,
+    Stat, Stats, Store, Value,
+};

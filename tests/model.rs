@@ -13,10 +13,13 @@ mod common;
 use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{Change, Held, History, Model, START, apply, batch, crashable, dump, open, tiny, visible};
+use common::{
+    Change, DIR, Held, History, Model, START, apply, batch, crashable, dump, open, open_at, tiny, visible,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use siltstone::vfs::{CrashVfs, MemVfs, Vfs};
@@ -33,6 +36,7 @@ enum Step {
     Advance(u64),
     TakeSnapshot,
     CheckSnapshot,
+    Checkpoint(bool),
     Reopen,
     Kill,
     PowerCut(u64),
@@ -77,6 +81,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (1..20u64).prop_map(Step::Advance),
         2 => Just(Step::TakeSnapshot),
         2 => Just(Step::CheckSnapshot),
+        1 => any::<bool>().prop_map(Step::Checkpoint),
         2 => Just(Step::Reopen),
         1 => Just(Step::Kill),
         2 => any::<u64>().prop_map(Step::PowerCut),
@@ -86,6 +91,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Subject {
     memory: MemVfs,
     vfs: Arc<dyn Vfs>,
+    dir: PathBuf,
+    checkpoints: usize,
     policy: SyncPolicy,
     store: Store,
     history: History,
@@ -97,8 +104,8 @@ impl Subject {
     fn new(policy: SyncPolicy) -> Self {
         let (memory, vfs) = crashable();
         let store = open(&vfs, policy, tiny()).unwrap();
-        let history = History::default();
-        Self { memory, vfs, policy, store, history, model: Model::new(), snapshot: None }
+        let (dir, history, model) = (PathBuf::from(DIR), History::default(), Model::new());
+        Self { memory, vfs, dir, checkpoints: 0, policy, store, history, model, snapshot: None }
     }
 
     fn now(&self) -> u64 {
@@ -126,6 +133,7 @@ impl Subject {
                 self.snapshot = Some((self.store.snapshot().unwrap(), self.model.clone()));
             }
             Step::CheckSnapshot => self.check_snapshot(),
+            Step::Checkpoint(moves_in) => self.checkpoint(moves_in),
             Step::Reopen => self.reopen(),
             Step::Kill => self.kill(),
             Step::PowerCut(seed) => self.power_cut(seed),
@@ -207,6 +215,25 @@ impl Subject {
         assert_eq!(found, expected);
     }
 
+    /// Either is a store like the other, so the run may go on in either of them.
+    fn checkpoint(&mut self, moves_in: bool) {
+        self.checkpoints += 1;
+        let dir = PathBuf::from(format!("/checkpoint-{}", self.checkpoints));
+        self.store.checkpoint(&dir).unwrap();
+        let durable = self.history.durable(self.store.durable_position());
+        assert_eq!(durable, self.history.len(), "a checkpoint is a boundary");
+        let copy = open_at(&self.vfs, &dir, self.policy, tiny()).unwrap();
+        assert_eq!(dump(&copy).unwrap(), self.visible());
+        if !moves_in {
+            copy.put("only/in/one", vec![1; 100]).unwrap();
+            return;
+        }
+        self.snapshot = None;
+        self.dir = dir;
+        self.store = copy;
+        self.settle(self.model.clone());
+    }
+
     fn reopen(&mut self) {
         self.snapshot = None;
         self.store.close().unwrap();
@@ -242,7 +269,7 @@ impl Subject {
     }
 
     fn restart(&mut self) {
-        self.store = open(&self.vfs, self.policy, tiny()).unwrap();
+        self.store = open_at(&self.vfs, &self.dir, self.policy, tiny()).unwrap();
     }
 
     /// An open is a boundary: what it shows is the new base.

@@ -10,6 +10,8 @@ pub(crate) enum Status {
     Done,
     /// What was asked for is not there.
     NotFound,
+    /// What was verified is not whole.
+    Damaged,
     /// A capture that left out bad lines.
     Skipped,
 }
@@ -48,7 +50,7 @@ impl From<siltstone::Error> for Failure {
 pub(crate) fn code(result: Result<Status>) -> ExitCode {
     match result {
         Ok(Status::Done) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
-        Ok(Status::NotFound) => ExitCode::from(1),
+        Ok(Status::NotFound | Status::Damaged) => ExitCode::from(1),
         Ok(Status::Skipped) => ExitCode::from(3),
         Err(Failure::Error(message)) => {
             complain(message);

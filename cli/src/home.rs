@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use siltstone::{ErrorKind, Options, Store};
+use siltstone::{Error, ErrorKind, Options, ReadOnlyStore, Snapshot, Stats, Store};
 
 use crate::exit::{Failure, Result};
 
@@ -33,9 +33,18 @@ impl Home {
         self.named
     }
 
-    /// Opens a store that is there, to read it.
-    pub(crate) fn open(&self) -> Result<Store> {
-        self.open_existing(Options::new())
+    /// Opens a store that is there, to read it, whoever is writing it.
+    pub(crate) fn open(&self) -> Result<Readable> {
+        match Options::new().create(false).open(&self.dir) {
+            Ok(store) => Ok(Readable::Own(store)),
+            Err(error) if error.kind() == ErrorKind::Busy => Ok(Readable::Foreign(self.open_read_only()?)),
+            Err(error) => Err(self.explain(error)),
+        }
+    }
+
+    /// Opens a store that is there, to look at it and leave it to others to write it.
+    pub(crate) fn open_read_only(&self) -> Result<ReadOnlyStore> {
+        ReadOnlyStore::open(&self.dir).map_err(|error| self.explain(error))
     }
 
     /// Opens the store, or makes it.
@@ -45,13 +54,21 @@ impl Home {
 
     /// Opens a store that is there.
     pub(crate) fn open_existing(&self, options: Options) -> Result<Store> {
-        options.create(false).open(&self.dir).map_err(|error| match error.kind() {
+        options.create(false).open(&self.dir).map_err(|error| self.explain(error))
+    }
+
+    /// Why a store that is to be there could not be used.
+    pub(crate) fn explain(&self, error: Error) -> Failure {
+        let dir = self.dir.display();
+        match error.kind() {
             ErrorKind::Invalid => Failure::new(format!(
-                "there is no store in '{}'; name one with --store DIR or {VARIABLE}, or make one with 'siltstone capture' or 'siltstone put'",
-                self.dir.display()
+                "there is no store in '{dir}'; name one with --store DIR or {VARIABLE}, or make one with 'siltstone capture' or 'siltstone put'"
             )),
+            ErrorKind::Corruption => {
+                Failure::from(error).and("'siltstone verify' tells what else is damaged")
+            }
             _ => error.into(),
-        })
+        }
     }
 
     /// How many files the store has, and their length in bytes.
@@ -65,7 +82,29 @@ impl Home {
     }
 }
 
-/// What a closed store takes on disk.
+/// A store to be read: our own, or one that another process is writing.
+pub(crate) enum Readable {
+    Own(Store),
+    Foreign(ReadOnlyStore),
+}
+
+impl Readable {
+    pub(crate) fn snapshot(&self) -> Result<Snapshot> {
+        match self {
+            Self::Own(store) => Ok(store.snapshot()?),
+            Self::Foreign(store) => Ok(store.snapshot()),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        match self {
+            Self::Own(store) => store.stats(),
+            Self::Foreign(store) => store.stats(),
+        }
+    }
+}
+
+/// What a store takes on disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Weight {
     pub(crate) files: u64,

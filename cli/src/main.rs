@@ -6,6 +6,7 @@ mod exit;
 mod home;
 mod output;
 mod record;
+mod signals;
 mod sync;
 mod text;
 mod usage;

@@ -1,7 +1,9 @@
 //! Standard output, buffered, with an end that is no error when the reader has gone.
 
 use std::io::{self, BufWriter, StdoutLock, Write};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use crate::exit::{Failure, Result};
@@ -32,10 +34,24 @@ impl Output {
         self.bytes(b"\n")
     }
 
-    /// Everything is out, or the error is known. What is not finished is written out as far as it goes.
-    pub(crate) fn finish(mut self) -> Result<()> {
+    /// What was written so far is out: more may be long in coming.
+    pub(crate) fn flush(&mut self) -> Result<()> {
         self.out.flush().map_err(failure)
     }
+
+    /// Everything is out, or the error is known. What is not finished is written out as far as it goes.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        self.flush()
+    }
+}
+
+/// Lets some time pass, or less if the reader of standard output goes away meanwhile; whether it has.
+pub(crate) fn pause(time: Duration) -> bool {
+    let stdout = io::stdout();
+    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+    let time = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
+    // What is told without being asked for: an error, or that the other end is gone.
+    poll(&mut watched, Some(&time)).is_ok_and(|told| told > 0)
 }
 
 fn failure(error: io::Error) -> Failure {

@@ -6,9 +6,10 @@ use std::os::unix::ffi::OsStringExt;
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
-use siltstone::{Stat, Value, rfc3339};
+use siltstone::{Item, Stat, Value, rfc3339};
 
 use crate::exit::{Failure, Result};
+use crate::output::Output;
 use crate::text::{base64, hex, printable};
 
 /// The bytes of a key that was given on the command line.
@@ -86,6 +87,17 @@ pub(crate) fn metadata(key: &[u8], value: &Value) -> Result<Map<String, Json>> {
 pub(crate) fn long_line(key: &[u8], stat: &Stat) -> String {
     let content_type = stat.content_type().unwrap_or("-");
     format!("{:>10}  {}  {content_type:<24}  {}", stat.size(), rfc3339(stat.modified()), printable(key))
+}
+
+/// An entry as a line: its stat fields, its value, or a JSON object of either.
+pub(crate) fn print_entry(out: &mut Output, item: &Item, values: bool, json: bool) -> Result<()> {
+    let record = || Record::new(item.key(), item.stat());
+    match (values, json) {
+        (false, false) => out.line(long_line(item.key(), item.stat())),
+        (false, true) => out.json(&record()),
+        (true, false) => out.line(item.value()?),
+        (true, true) => out.json(&record().with_value(item.key(), &item.value()?)?),
+    }
 }
 
 /// An entry as a person reads it, one field a line.

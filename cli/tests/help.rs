@@ -6,8 +6,21 @@ use std::fs;
 
 use common::Place;
 
-const COMMANDS: [&str; 11] =
-    ["capture", "put", "get", "stat", "exists", "delete", "list", "scan", "stats", "completions", "man"];
+const COMMANDS: [&str; 13] = [
+    "capture",
+    "put",
+    "get",
+    "stat",
+    "exists",
+    "delete",
+    "list",
+    "scan",
+    "stats",
+    "checkpoint",
+    "verify",
+    "completions",
+    "man",
+];
 
 #[test]
 fn every_command_has_help_with_examples() {

@@ -122,8 +122,7 @@ fn a_store_in_use_names_its_owner() {
     send(&mut child, "{\"line\":1}\n");
     place.wait_for(b"{\"line\":1}");
     let owner = format!("process {}", child.id());
-    place.run(["list"]).fails(2, &[&owner, "stop it"]);
-    place.feed(&["put", "k"], "v").fails(2, &[&owner]);
+    place.feed(&["put", "k"], "v").fails(2, &[&owner, "stop it"]);
     place.feed(&["capture"], "{}\n").fails(2, &[&owner]);
     // A crash leaves no stale lock.
     child.kill().unwrap();

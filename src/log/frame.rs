@@ -13,6 +13,8 @@
 //! is the sequence number of the first operation; `time` is microseconds after the log's base time;
 //! `durable`, given when it changed, is the offset in this log up to which everything is durable.
 
+use std::ops::Range;
+
 use crc32fast::Hasher;
 
 use crate::batch::Op;
@@ -195,18 +197,28 @@ impl<'a> Frame<'a> {
 
     /// Checks every operation and payload against the log's bytes; the frame's end, if all hold.
     pub(crate) fn verify(&self, log: &[u8]) -> Result<u64, Malformed> {
+        self.verify_by(|range| {
+            let place = |at: u64| usize::try_from(at).map_err(|_| Malformed);
+            let payload = log.get(place(range.start)?..place(range.end)?).ok_or(Malformed)?;
+            Ok(crc32fast::hash(payload))
+        })
+    }
+
+    /// The same, with the checksum of a range of the log's bytes from somewhere else.
+    pub(crate) fn verify_by<E: From<Malformed>>(
+        &self,
+        mut checksum: impl FnMut(Range<u64>) -> Result<u32, E>,
+    ) -> Result<u64, E> {
         let mut ops = self.ops();
         for op in &mut ops {
             let Action::Put { meta_len, value_len, crc, offset, .. } = op?.action else { continue };
-            let start = usize::try_from(offset).map_err(|_| Malformed)?;
             let len = u64::from(meta_len) + u64::from(value_len);
-            let len = usize::try_from(len).map_err(|_| Malformed)?;
-            let end = start.checked_add(len).ok_or(Malformed)?;
-            if crc32fast::hash(log.get(start..end).ok_or(Malformed)?) != crc {
-                return Err(Malformed);
+            let end = offset.checked_add(len).ok_or(Malformed)?;
+            if checksum(offset..end)? != crc {
+                return Err(Malformed.into());
             }
         }
-        if ops.reader.is_empty() { Ok(ops.payload) } else { Err(Malformed) }
+        if ops.reader.is_empty() { Ok(ops.payload) } else { Err(Malformed.into()) }
     }
 }
 

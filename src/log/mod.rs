@@ -3,12 +3,14 @@
 mod appender;
 mod frame;
 mod header;
+mod probe;
 mod replay;
 mod space;
 
 pub(crate) use appender::Appender;
 pub(crate) use frame::{Action, FRAME_HEAD, Frame, FrameOp, TableBuilder};
-pub(crate) use header::LogId;
+pub(crate) use header::{HEADER_LEN, LogId};
+pub(crate) use probe::{has_header, whole_frames};
 pub(crate) use replay::{Replay, Stop, replay};
 pub(crate) use space::{Register, Space};
 
@@ -19,7 +21,7 @@ use std::sync::Arc;
 
 use crate::entry::Pointer;
 use crate::error::{Error, Result};
-use crate::log::header::{HEADER_LEN, Header};
+use crate::log::header::Header;
 use crate::values::payload;
 use crate::vfs::{File, Mapping, Vfs};
 
@@ -98,6 +100,17 @@ pub(crate) fn path(dir: &Path, number: u64) -> PathBuf {
 pub(crate) fn number(of: &str) -> Option<u64> {
     let number = of.strip_suffix(".log")?.parse().ok()?;
     (name(number) == of).then_some(number)
+}
+
+/// A log that no manifest names any more: as much of it as is there.
+pub(crate) fn open_alone(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<LogFile> {
+    let open = || {
+        let file = vfs.open(path)?;
+        let mapping = file.map(usize::try_from(file.len()?).map_err(std::io::Error::other)?)?;
+        Ok((file, mapping))
+    };
+    let (file, mapping) = open().map_err(|error| Error::opening(path, error))?;
+    Ok(LogFile { id: LogId { number, salt: 0 }, mapping, file: Some(file) })
 }
 
 /// Whether a file is a log of this number that a writer has moved to: one with a header.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::ValueHome;
-use crate::manifest::Version;
+use crate::manifest::{State, Version};
+use crate::values::HEADER_LEN;
 
 /// The bytes of values that were put into each complete log and each value file.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +13,16 @@ pub(crate) struct Space {
 }
 
 impl Space {
+    /// What was put into the logs whose entries all lie in segments, and into the value files.
+    pub(crate) fn of(state: &State) -> Self {
+        let logs = state.logs.range(..state.flushed.log);
+        let logs = logs.map(|(number, log)| (ValueHome::Log(*number), log.filled));
+        let values = state.values.values();
+        let values =
+            values.map(|file| (ValueHome::Moved(file.number), file.len.saturating_sub(HEADER_LEN as u64)));
+        Self { filled: logs.chain(values).collect() }
+    }
+
     /// How many of those bytes segments refer to, and how many they do not.
     pub(crate) fn live_and_dead(&self, version: &Version) -> (u64, u64) {
         let live = version.live_bytes();

@@ -18,9 +18,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{CURRENT, Edit, State, name};
 use crate::vfs::{File, Vfs};
 
+/// What is renamed to [`CURRENT`] once it is durable.
+const CURRENT_NEW: &str = "CURRENT.new";
+
 const MAGIC: &[u8; 8] = b"SILTMAN\0";
 const VERSION: u32 = 1;
-const HEADER_LEN: usize = 32;
+pub(super) const HEADER_LEN: usize = 32;
 const RECORD_HEAD: usize = 8;
 
 /// A manifest longer than this, and than four times its first record, is written anew.
@@ -50,8 +53,17 @@ struct Writing {
 }
 
 impl Manifest {
+    fn new(vfs: &Arc<dyn Vfs>, dir: &Path, state: State, number: u64) -> Self {
+        Self { vfs: vfs.clone(), dir: dir.into(), state, number, tried: number, file: None }
+    }
+
     pub(crate) fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Whether all of the state is durable, what was amended too.
+    pub(crate) fn is_written(&self) -> bool {
+        self.file.is_some()
     }
 
     /// The number of the manifest file in use; zero if there is none.
@@ -117,7 +129,7 @@ impl Manifest {
     }
 
     fn switch(&self, number: u64) -> Result<()> {
-        let temporary = self.dir.join("CURRENT.new");
+        let temporary = self.dir.join(CURRENT_NEW);
         let current = self.dir.join(CURRENT);
         let write = || {
             let _ = self.vfs.remove(&temporary);
@@ -163,25 +175,35 @@ fn header(number: u64, salt: u64) -> [u8; HEADER_LEN] {
     bytes
 }
 
+/// Writes the first manifest of a directory: with it the files that the state names, whose bytes are durable,
+/// are a store.
+pub(crate) fn create(vfs: &Arc<dyn Vfs>, dir: &Path, state: &State) -> Result<()> {
+    Manifest::new(vfs, dir, State::new(), 0).commit(&state.snapshot())
+}
+
+/// Undoes [`create`], however far it came. On an error there may be a store, to which all it names belongs.
+pub(crate) fn destroy(vfs: &Arc<dyn Vfs>, dir: &Path) -> std::io::Result<()> {
+    let is_missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+    // First and durably: what is left after a crash must be a whole store or none.
+    vfs.remove(&dir.join(CURRENT)).or_else(|error| if is_missing(&error) { Ok(()) } else { Err(error) })?;
+    vfs.sync_dir(dir)?;
+    for name in [CURRENT_NEW, &name(1)] {
+        let _ = vfs.remove(&dir.join(name));
+    }
+    Ok(())
+}
+
 /// Reads what a directory's newest manifest says; an empty state if there is no store.
 pub(crate) fn recover(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Manifest> {
-    let manifest = |number, state| Manifest {
-        vfs: vfs.clone(),
-        dir: dir.into(),
-        state,
-        number,
-        tried: number,
-        file: None,
-    };
-    let Some(number) = current(vfs, dir)? else { return Ok(manifest(0, State::new())) };
+    let manifest = |number, state| Manifest::new(vfs, dir, state, number);
+    let Some(number) = in_use(vfs, dir)? else { return Ok(manifest(0, State::new())) };
     let path = dir.join(name(number));
-    let bytes = read(vfs, &path)?.ok_or_else(|| {
-        Error::corruption(format!("{} is missing; restore it from a backup", path.display()))
-    })?;
+    let bytes = read(vfs, &path)?.ok_or_else(|| missing(&path))?;
     Ok(manifest(number, replay(&bytes, number)?))
 }
 
-fn current(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Option<u64>> {
+/// The number of the manifest that `CURRENT` names, if there is one.
+pub(crate) fn in_use(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Option<u64>> {
     let path = dir.join(CURRENT);
     let Some(bytes) = read(vfs, &path)? else { return Ok(None) };
     let number = std::str::from_utf8(&bytes).ok().and_then(|text| text.lines().next()?.parse().ok());
@@ -191,9 +213,9 @@ fn current(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Option<u64>> {
     })
 }
 
-fn read(vfs: &Arc<dyn Vfs>, path: &Path) -> Result<Option<Vec<u8>>> {
+pub(super) fn read(vfs: &Arc<dyn Vfs>, path: &Path) -> Result<Option<Vec<u8>>> {
     let read = || {
-        let file = vfs.open(path)?;
+        let file = vfs.open_to_read(path)?;
         let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
         let mut bytes = vec![0; len];
         file.read_exact_at(&mut bytes, 0)?;
@@ -206,8 +228,35 @@ fn read(vfs: &Arc<dyn Vfs>, path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
+/// Reads the manifest as it lies in its directory: its length, and how many of its bytes are records. An error
+/// if it is damaged, or not the one in use.
+pub(crate) fn inspect(vfs: &Arc<dyn Vfs>, dir: &Path, manifest: &Manifest) -> Result<(u64, u64)> {
+    if in_use(vfs, dir)? != Some(manifest.number) {
+        return Err(Error::corruption(format!("{CURRENT} does not name it; restore it from a backup")));
+    }
+    let path = dir.join(name(manifest.number));
+    let bytes = read(vfs, &path)?.ok_or_else(|| missing(&path))?;
+    let (state, end) = replay_to_end(&bytes, manifest.number)?;
+    // What was amended is in memory only.
+    if manifest.is_written() && state != manifest.state {
+        return Err(Error::corruption(
+            "it holds another state than the open store; restore it from a backup",
+        ));
+    }
+    Ok((bytes.len() as u64, end as u64))
+}
+
+fn missing(path: &Path) -> Error {
+    Error::corruption(format!("{} is missing; restore it from a backup", path.display()))
+}
+
 /// Adds up the records of a manifest's bytes.
 pub(crate) fn replay(bytes: &[u8], number: u64) -> Result<State> {
+    Ok(replay_to_end(bytes, number)?.0)
+}
+
+/// The same, and where the last record ends.
+fn replay_to_end(bytes: &[u8], number: u64) -> Result<(State, usize)> {
     let damaged = |at: usize| {
         let name = name(number);
         Error::corruption(format!("{name} is damaged at offset {at}; restore it from a backup"))
@@ -230,7 +279,7 @@ pub(crate) fn replay(bytes: &[u8], number: u64) -> Result<State> {
     }
     // The first record was durable before CURRENT named the file. Behind the last one there may be what
     // is left of a torn write, but no record: those were durable.
-    if at == HEADER_LEN || is_followed(bytes, salt, at) { Err(damaged(at)) } else { Ok(state) }
+    if at == HEADER_LEN || is_followed(bytes, salt, at) { Err(damaged(at)) } else { Ok((state, at)) }
 }
 
 /// Whether there is a record somewhere behind this place.

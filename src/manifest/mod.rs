@@ -2,10 +2,12 @@
 
 mod edit;
 mod file;
+mod follow;
 mod version;
 
 pub(crate) use edit::{Edit, Flushed, LogRecord, SegmentRecord, ValueRecord};
-pub(crate) use file::{Manifest, recover};
+pub(crate) use file::{Manifest, create, destroy, in_use, inspect, recover};
+pub(crate) use follow::{FollowedManifest, changes_too_fast};
 pub(crate) use version::{LEVELS, State, Version};
 
 /// The file that names the newest manifest.

@@ -224,7 +224,7 @@ impl<'a> Block<'a> {
         Ok(block)
     }
 
-    fn restart(&self, index: usize) -> Result<usize, Malformed> {
+    pub(super) fn restart(&self, index: usize) -> Result<usize, Malformed> {
         let restart = self.restarts.get(index).ok_or(Malformed)?;
         usize::try_from(u32::from_le_bytes(*restart)).map_err(|_| Malformed)
     }

@@ -145,6 +145,11 @@ impl<'a> Index<'a> {
         Some(start..end(block)?)
     }
 
+    /// The separator of a block.
+    pub(super) fn separator(&self, block: usize) -> Vec<u8> {
+        [self.prefix, self.tail(block)].concat()
+    }
+
     fn tail(&self, block: usize) -> &'a [u8] {
         let end = |at: usize| self.tail_ends.get(at).map_or(0, |end| u32::from_le_bytes(*end) as usize);
         let start = block.checked_sub(1).map_or(0, end);

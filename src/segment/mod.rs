@@ -13,6 +13,7 @@ mod cursor;
 mod filter;
 mod footer;
 mod index;
+mod inspect;
 mod key_buffer;
 mod properties;
 mod reader;
@@ -22,6 +23,8 @@ mod writer;
 
 pub(crate) use cursor::SegmentCursor;
 pub(crate) use filter::key_hash;
+pub(crate) use inspect::{Inspector, inspect, properties as properties_of};
+pub(crate) use properties::Properties;
 pub(crate) use reader::Segment;
 pub(crate) use writer::SegmentWriter;
 

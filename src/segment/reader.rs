@@ -37,7 +37,7 @@ impl Segment {
     /// Maps the file, and checks all but the blocks, which are checked whenever they are read.
     pub(crate) fn open(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<Arc<Self>> {
         let failed = |error| Error::opening(path, error);
-        let file = vfs.open(path).map_err(failed)?;
+        let file = vfs.open_to_read(path).map_err(failed)?;
         let len = usize::try_from(file.len().map_err(failed)?)
             .map_err(|_| Error::invalid(format!("{} is too long for this machine", path.display())))?;
         let damaged = |what| damaged(path, what);
@@ -71,6 +71,11 @@ impl Segment {
     /// The file's length.
     pub(crate) fn len(&self) -> u64 {
         self.mapping.len() as u64
+    }
+
+    /// The whole file.
+    pub(crate) fn mapping(&self) -> &Arc<Mapping> {
+        &self.mapping
     }
 
     /// The bytes at a place that this segment gave.

@@ -1,8 +1,11 @@
 //! The store: open, write, read, sync, close.
 
 mod background;
+mod checkpoint;
 mod durability;
 mod flush;
+mod follow;
+mod intake;
 mod recover;
 mod replayed;
 mod scan;
@@ -11,14 +14,18 @@ mod shared;
 mod snapshot;
 mod stats;
 mod value;
+mod verify;
 mod view;
 mod write;
 
+pub use checkpoint::Checkpoint;
 pub use durability::Durable;
+pub use follow::ReadOnlyStore;
 pub use scan::{Item, List, Scan};
 pub use snapshot::Snapshot;
 pub use stats::{LevelStats, Recovery, Stats};
 pub use value::{Stat, Value};
+pub use verify::{Problem, Report};
 
 use std::any::Any;
 use std::borrow::Borrow;
@@ -218,7 +225,7 @@ impl Store {
     /// [`Corruption`](crate::ErrorKind::Corruption) if a checksum does not hold.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         let (view, seq) = self.shared().snapshot()?;
-        self.shared().get_in(&view, seq, key.as_ref())
+        view.get_live(&*self.shared().vfs, seq, key.as_ref())
     }
 
     /// What is known of an entry, without reading its value.
@@ -228,7 +235,7 @@ impl Store {
     /// As for [`Store::get`].
     pub fn stat(&self, key: impl AsRef<[u8]>) -> Result<Option<Stat>> {
         let (view, seq) = self.shared().snapshot()?;
-        self.shared().find_in(&view, seq, key.as_ref(), |entry, _| Ok(Stat::of(&entry)))
+        view.find_live(&*self.shared().vfs, seq, key.as_ref(), |entry, _| Ok(Stat::of(&entry)))
     }
 
     /// Whether there is an entry, without reading its value.
@@ -238,7 +245,7 @@ impl Store {
     /// As for [`Store::get`].
     pub fn exists(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         let (view, seq) = self.shared().snapshot()?;
-        Ok(self.shared().find_in(&view, seq, key.as_ref(), |_, _| Ok(()))?.is_some())
+        Ok(view.find_live(&*self.shared().vfs, seq, key.as_ref(), |_, _| Ok(()))?.is_some())
     }
 
     /// The keys that begin with these bytes, in order; all keys for an empty prefix. Reads no value.
@@ -274,7 +281,7 @@ impl Store {
     ///
     /// [`Closed`](crate::ErrorKind::Closed).
     pub fn snapshot(&self) -> Result<Snapshot> {
-        Snapshot::new(self.shared())
+        Ok(Snapshot::new(&self.shared().vfs, self.shared().snapshot()?))
     }
 
     /// A boundary: everything written before it is durable when it returns.
@@ -333,6 +340,79 @@ impl Store {
     /// What the store holds, and where.
     pub fn stats(&self) -> Stats {
         self.shared().stats()
+    }
+
+    /// Makes another store of all that was written before this call, in a directory that is empty or not
+    /// there yet, while writing goes on. When it returns the checkpoint is durable, and a store of its own.
+    ///
+    /// Where it can, it shares files with this store (hard links), and so takes neither time nor space for
+    /// the data, until one of the two drops what the other still has; on another file system it is a copy.
+    /// It lies in this store's [`Vfs`]: that of a store in memory is in memory too.
+    ///
+    /// ```
+    /// # use siltstone::{Options, Store, SyncPolicy};
+    /// let store = Store::in_memory()?;
+    /// store.put("a", "1")?;
+    /// store.checkpoint("backup")?;
+    /// store.put("a", "2")?;
+    /// let options = Options::new().sync_policy(SyncPolicy::InMemory);
+    /// let backup = options.open_in(store.vfs().clone(), "backup")?;
+    /// assert_eq!(&*backup.get("a")?.unwrap(), b"1");
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the directory holds a file, or lies in the store;
+    /// [`NoSpace`](crate::ErrorKind::NoSpace) and [`Io`](crate::ErrorKind::Io), and then what was made of it
+    /// is removed; [`Poisoned`](crate::ErrorKind::Poisoned) as for [`Store::flush`].
+    pub fn checkpoint(&self, dir: impl AsRef<Path>) -> Result<Checkpoint> {
+        self.shared().checkpoint(dir.as_ref())
+    }
+
+    /// Reads all of the store as it is now, without stopping writers, and tells what of it is damaged: every
+    /// block and every other part of the segments, every value that they refer to, every batch that is not
+    /// in a segment yet, the manifest, and whether these fit each other. Memory stays bounded.
+    ///
+    /// `progress` is told how many bytes have been read and how many there are.
+    ///
+    /// ```
+    /// # let store = siltstone::Store::in_memory()?;
+    /// store.put("a", "1")?;
+    /// let report = store.verify(|done, total| assert!(done <= total))?;
+    /// assert!(report.problems.is_empty());
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::ErrorKind::Closed). Damage is no error: it is in the report.
+    pub fn verify(&self, mut progress: impl FnMut(u64, u64)) -> Result<Report> {
+        self.shared().verify(&mut progress)
+    }
+
+    /// Verifies the files of a store without opening it, and so also of one that does not open. Nothing is
+    /// changed. What a power cut left half written, which opening drops, is a problem here.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if there is no store, [`Busy`](crate::ErrorKind::Busy) if it is
+    /// open: then use [`Store::verify`].
+    pub fn verify_closed(path: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<Report> {
+        Self::verify_closed_in(Arc::new(DiskVfs::new()), path, progress)
+    }
+
+    /// As [`Store::verify_closed`], in a file system of the caller's choice.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::verify_closed`].
+    pub fn verify_closed_in(
+        vfs: Arc<dyn Vfs>,
+        path: impl AsRef<Path>,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Report> {
+        verify::closed(&vfs, path.as_ref(), &mut progress)
     }
 
     /// Syncs, folds what is small, and frees the directory for others. Later calls on any handle fail with

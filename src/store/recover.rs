@@ -18,7 +18,7 @@ use crate::store::write::Writer;
 use crate::values::ValueFile;
 use crate::vfs::{Access, Vfs};
 
-const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 
 /// Opens the store in `dir`, or makes one there.
 pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Parts> {
@@ -43,24 +43,21 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Pa
     let (next_log, next_segment) = (state.next_log, state.next_segment);
     let manifest = Arc::new(Mutex::new(manifest));
     let space = space(&vfs, dir, &options, &manifest);
-    let view = View {
-        active: replayed.tables.table.table().clone(),
-        frozen: replayed.frozen,
-        version: Arc::new(version),
-        logs: replayed.logs,
-    };
-    let writer = Writer::new(space, replayed.tables, replayed.end, next_log);
-    let Replayed { end: durable, recovery, mut leftovers, .. } = replayed;
+    let Replayed { intake, logs, mut leftovers, .. } = replayed;
     leftovers.unnamed = unnamed;
+    let active = intake.tables.table.table().clone();
+    let view = View { active, frozen: intake.frozen, version: Arc::new(version), logs };
+    let (durable, recovery) = (intake.end, intake.recovery);
+    let writer = Writer::new(space, intake.tables, durable, next_log);
     let dir = dir.into();
     Ok(Parts { vfs, dir, options, writer, manifest, view, durable, next_segment, recovery, leftovers, lock })
 }
 
 /// Whether a store was ever opened in this directory. One that nothing was written to yet has only its
 /// lock; a copy may have all but that.
-fn is_store(vfs: &dyn Vfs, dir: &Path) -> Result<bool> {
+pub(crate) fn is_store(vfs: &dyn Vfs, dir: &Path) -> Result<bool> {
     for path in [LOCK, CURRENT].map(|name| dir.join(name)) {
-        match vfs.open(&path) {
+        match vfs.open_to_read(&path) {
             Ok(_) => return Ok(true),
             Err(error) if is_absent(&error) => {}
             // It is there, or may be.
@@ -74,7 +71,7 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn crate::vfs::LockGuard>> {
+pub(crate) fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn crate::vfs::LockGuard>> {
     let path = dir.join(LOCK);
     let locked =
         vfs.lock(&path).map_err(|error| Error::io(format!("cannot lock {}", path.display()), error))?;
@@ -89,14 +86,40 @@ fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn crate::vfs::LockGuard>> {
 /// Removes files that no manifest ever named, which a crash left half made. Those that this one names no
 /// more are returned, to be removed once it is replaced: its last record may not be durable, and what a
 /// power cut brings back names them.
+fn sweep(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<Vec<PathBuf>> {
+    let Strays { new, old } = strays(vfs, dir, manifest)?;
+    for path in new {
+        // A file that cannot be removed now only takes space.
+        let _ = vfs.remove(&path);
+    }
+    Ok(old)
+}
+
+/// Whether a file of this name holds a part of a store.
+pub(crate) fn is_data(name: &str) -> bool {
+    let numbers =
+        [crate::log::number, crate::segment::number, crate::values::number, crate::manifest::number];
+    numbers.iter().any(|number| number(name).is_some())
+}
+
+/// Files of a store's directory that its manifest does not name.
+#[derive(Debug, Default)]
+pub(crate) struct Strays {
+    /// Which no manifest ever named.
+    new: Vec<PathBuf>,
+    /// Which one did, once.
+    old: Vec<PathBuf>,
+}
+
+/// Finds the files that the manifest does not name.
 ///
-/// Nothing is removed that could be somebody's data. A log is in the manifest, durably, before its header
+/// None of them is somebody's data, or this is an error. A log is in the manifest, durably, before its header
 /// is written, so one with a header and a number that was never given out tells that the manifest has
 /// lost its end; and so does a segment where there is no manifest at all.
-fn sweep(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<Vec<PathBuf>> {
+pub(crate) fn strays(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<Strays> {
     let names = vfs.list(dir).map_err(|error| Error::io(format!("cannot list {}", dir.display()), error))?;
     let state = manifest.state();
-    let (mut new, mut old) = (Vec::new(), Vec::new());
+    let mut strays = Strays::default();
     for name in names {
         let path = dir.join(&name);
         let (is_known, is_new, is_data) = if let Some(number) = crate::log::number(&name) {
@@ -123,27 +146,29 @@ fn sweep(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<Vec<PathBuf>>
                 "{path} is there, but {manifest} does not know it; restore the store from a backup"
             )));
         }
-        if is_new { new.push(path) } else { old.push(path) }
+        let kind = if is_new { &mut strays.new } else { &mut strays.old };
+        kind.push(path);
     }
-    for path in new {
-        // A file that cannot be removed now only takes space.
-        let _ = vfs.remove(&path);
-    }
-    Ok(old)
+    Ok(strays)
 }
 
-fn open_segment(vfs: &dyn Vfs, dir: &Path, record: &SegmentRecord) -> Result<(usize, Arc<Segment>)> {
+pub(crate) fn open_segment(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    record: &SegmentRecord,
+) -> Result<(usize, Arc<Segment>)> {
     let path = crate::segment::path(dir, record.number);
     let segment = Segment::open(vfs, &path, record.number)?;
     if segment.len() != record.len {
-        return Err(Error::corruption(format!(
-            "{} has {} bytes instead of {}; restore it from a backup",
-            path.display(),
-            segment.len(),
-            record.len
-        )));
+        return Err(too_short(&path, segment.len(), record.len));
     }
     Ok((usize::from(record.level), segment))
+}
+
+/// A file is not as long as the manifest says.
+pub(crate) fn too_short(path: &Path, found: u64, expected: u64) -> Error {
+    let path = path.display();
+    Error::corruption(format!("{path} has {found} bytes instead of {expected}; restore it from a backup"))
 }
 
 fn space(vfs: &Arc<dyn Vfs>, dir: &Path, options: &Options, manifest: &Arc<Mutex<Manifest>>) -> Space {

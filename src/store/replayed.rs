@@ -4,23 +4,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::log::{LogFile, Position, Replay, Stop, replay};
+use crate::log::LogFile;
 use crate::manifest::{Edit, LogRecord, State};
-use crate::options::{Options, Sizes};
-use crate::store::stats::Recovery;
-use crate::store::view::Frozen;
-use crate::store::write::Tables;
+use crate::options::Options;
+use crate::store::intake::Intake;
+use crate::store::recover::too_short;
 use crate::vfs::Vfs;
 
 /// What the logs gave back.
 pub(crate) struct Replayed {
-    pub(crate) tables: Tables,
-    pub(crate) frozen: Vec<Frozen>,
+    pub(crate) intake: Intake,
     pub(crate) logs: Vec<LogFile>,
-    pub(crate) end: Position,
     /// Ends of the logs that were open, and the logs that are no part of the store.
     pub(crate) edit: Edit,
-    pub(crate) recovery: Recovery,
     pub(crate) leftovers: Leftovers,
 }
 
@@ -38,34 +34,22 @@ pub(crate) struct Leftovers {
 impl Replayed {
     /// Reads the logs that the manifest names.
     pub(crate) fn read(vfs: &dyn Vfs, dir: &Path, options: &Options, state: &State) -> Result<Self> {
-        let (flushed, sizes) = (state.flushed, options.sizes);
         let replayed = Self {
-            tables: Tables::new(sizes.memtable, sizes.inline_limit, flushed.seq, flushed.time),
-            frozen: Vec::new(),
+            intake: Intake::new(&options.sizes, state.flushed),
             logs: Vec::new(),
-            end: flushed.position(),
             edit: Edit::default(),
-            recovery: Recovery::default(),
             leftovers: Leftovers::default(),
         };
-        let mut replaying = Replaying { replayed, sizes, dirty: Vec::new(), stopped: false };
-        let mut durable = Position::default();
+        let mut replaying = Replaying { replayed, dirty: Vec::new() };
         for record in state.logs.values() {
             let log = open_log(vfs, dir, record)?;
-            if record.number < flushed.log {
+            if record.number < state.flushed.log {
                 replaying.keep(log)?;
             } else {
-                durable = durable.max(replaying.log(&log, record)?);
+                replaying.log(&log, record)?;
             }
         }
-        let replayed = &replaying.replayed;
-        if durable > replayed.end {
-            return Err(Error::corruption(format!(
-                "{} is damaged at offset {}: what was durable there is no longer readable; restore it from a backup",
-                crate::log::name(replayed.end.log),
-                replayed.end.offset
-            )));
-        }
+        replaying.replayed.intake.check()?;
         replaying.sync()?;
         Ok(replaying.replayed)
     }
@@ -73,69 +57,29 @@ impl Replayed {
 
 struct Replaying {
     replayed: Replayed,
-    sizes: Sizes,
     /// Logs that hold replayed frames.
     dirty: Vec<LogFile>,
-    /// Whether a frame was met that does not follow the one before: it is no part of the store, nor is what
-    /// lies behind it.
-    stopped: bool,
 }
 
 impl Replaying {
-    /// Replays one log, unless a hole came before it; what it says was durable.
-    fn log(&mut self, log: &LogFile, record: &LogRecord) -> Result<Position> {
-        let Replayed { tables, recovery, end, .. } = &mut self.replayed;
-        let from = if record.number == end.log { end.offset } else { 0 };
-        let (mut frames, mut entries) = (0, 0);
-        let stopped = &mut self.stopped;
-        let found = replay(log, from, record.end, |previous_end, base_time, frame| {
-            // Something before it is lost if the log before ended elsewhere than this one remembers, or if
-            // the numbers do not go on: logs may end at the same offset, and one of them be missing.
-            *stopped |= end.log < record.number && previous_end != end.offset;
-            *stopped |= frame.seq != tables.seq + 1;
-            if *stopped {
-                recovery.dropped_frames += 1;
-                return Ok(());
-            }
-            (frames, entries) = (frames + 1, entries + frame.count);
-            tables.apply(log, base_time, frame)
-        })?;
-        if let Stop::Hole { frames, bytes } = found.stop {
-            recovery.dropped_frames += frames;
-            recovery.dropped_bytes += bytes;
-        }
-        if *stopped {
-            recovery.dropped_bytes += found.end;
-        }
-        if *stopped || found.end == 0 {
-            self.replayed.edit.dropped_logs.push(record.number);
-            self.replayed.leftovers.dropped.push(record.number);
-        } else {
-            recovery.frames += frames;
-            recovery.entries += entries;
-            recovery.bytes += found.end.saturating_sub(from);
-            self.end(log, record, &found, frames > 0)?;
-        }
-        // What lies behind the last frame need not be a hole: a write that failed half-way leaves bytes behind,
-        // and the next log goes on. If it was one, the next frame's number says so.
-        Ok(found.durable)
-    }
-
-    /// This log ends here for good: no open appends to it.
-    fn end(&mut self, log: &LogFile, record: &LogRecord, found: &Replay, is_dirty: bool) -> Result<()> {
-        self.replayed.end = Position { log: record.number, offset: found.end };
-        let filled = self.replayed.tables.filled.get(&record.number).copied().unwrap_or(0);
-        self.replayed.edit.logs.push(LogRecord { end: Some(found.end), filled, ..*record });
-        let log = log.up_to(found.end)?;
-        if is_dirty {
+    /// Replays one log: it ends where its last frame does, for no open appends to it.
+    fn log(&mut self, log: &LogFile, record: &LogRecord) -> Result<()> {
+        let Replayed { intake, edit, leftovers, .. } = &mut self.replayed;
+        let before = intake.recovery.frames;
+        let Some(end) = intake.take(log, record.end)? else {
+            edit.dropped_logs.push(record.number);
+            leftovers.dropped.push(record.number);
+            return Ok(());
+        };
+        let filled = intake.tables.filled.get(&record.number).copied().unwrap_or(0);
+        // One that a checkpoint ended was counted whole; what is flushed of it is not replayed.
+        let filled = filled.max(record.filled);
+        edit.logs.push(LogRecord { end: Some(end), filled, ..*record });
+        let log = log.up_to(end)?;
+        if intake.recovery.frames > before {
             self.dirty.push(log.clone());
         }
-        self.keep(log)?;
-        if self.replayed.tables.table.table().bytes() >= self.sizes.memtable {
-            let frozen = self.replayed.tables.freeze(self.replayed.end);
-            self.replayed.frozen.push(frozen);
-        }
-        Ok(())
+        self.keep(log)
     }
 
     fn keep(&mut self, log: LogFile) -> Result<()> {
@@ -159,7 +103,7 @@ fn cannot(what: &str, log: &LogFile, error: io::Error) -> Error {
     Error::io(format!("cannot {what} {}", crate::log::name(log.id.number)), error)
 }
 
-fn open_log(vfs: &dyn Vfs, dir: &Path, record: &LogRecord) -> Result<LogFile> {
+pub(crate) fn open_log(vfs: &dyn Vfs, dir: &Path, record: &LogRecord) -> Result<LogFile> {
     let path = crate::log::path(dir, record.number);
     let open = || {
         let file = vfs.open(&path)?;
@@ -172,10 +116,7 @@ fn open_log(vfs: &dyn Vfs, dir: &Path, record: &LogRecord) -> Result<LogFile> {
     let (found, log) = open().map_err(|error| Error::opening(&path, error))?;
     let least = record.end.unwrap_or(record.reserved);
     if found < least {
-        let path = path.display();
-        return Err(Error::corruption(format!(
-            "{path} has {found} bytes instead of {least}; restore it from a backup"
-        )));
+        return Err(too_short(&path, found, least));
     }
     Ok(log)
 }

@@ -14,6 +14,8 @@ use crate::store::view::{View, decode};
 pub(crate) struct Walk {
     view: Arc<View>,
     seq: u64,
+    /// Entries up to this sequence number are passed over.
+    after: u64,
     now: u64,
     /// The least key that may still come.
     first: Vec<u8>,
@@ -33,21 +35,30 @@ struct Back {
     cursor: MergeCursor,
     /// The newest visible version of a key found so far: versions come oldest first.
     key: Vec<u8>,
+    seq: u64,
     entry: Vec<u8>,
 }
 
 impl Walk {
     pub(crate) fn new(view: Arc<View>, seq: u64, now: u64, first: Vec<u8>, end: Option<Vec<u8>>) -> Self {
-        Self { view, seq, now, first, end, front: None, back: None }
+        Self { view, seq, after: 0, now, first, end, front: None, back: None }
+    }
+
+    /// Only entries that were written after the operation with this number.
+    pub(crate) fn newer_than(self, after: u64) -> Self {
+        Self { after, ..self }
     }
 
     /// Calls `take` with the next entry from the front, if there is one.
     #[inline]
-    fn next<R>(&mut self, take: impl FnOnce(&Arc<View>, &[u8], &[u8]) -> Result<R>) -> Option<Result<R>> {
+    fn next<R>(
+        &mut self,
+        take: impl FnOnce(&Arc<View>, &[u8], u64, &[u8]) -> Result<R>,
+    ) -> Option<Result<R>> {
         match self.advance_front() {
             Ok(true) => {
                 let cursor = &self.front.as_ref()?.cursor;
-                Some(take(&self.view, cursor.key(), cursor.value()))
+                Some(take(&self.view, cursor.key(), cursor.seq(), cursor.value()))
             }
             Ok(false) => None,
             Err(error) => Some(self.fail(error)),
@@ -58,7 +69,7 @@ impl Walk {
         let front = match &mut self.front {
             Some(front) => front,
             none => {
-                let sources = self.view.sources(&self.first, self.end.as_deref());
+                let sources = self.view.sources(&self.first, self.end.as_deref(), self.after);
                 let cursor = MergeCursor::forward(sources, Some((&self.first, u64::MAX)))?;
                 none.insert(Front { cursor, passing: None })
             }
@@ -77,7 +88,7 @@ impl Walk {
                 let passing = front.passing.get_or_insert_default();
                 passing.clear();
                 passing.extend_from_slice(key);
-                if !is_hidden(cursor.value(), self.now) {
+                if cursor.seq() > self.after && !is_hidden(cursor.value(), self.now) {
                     return Ok(true);
                 }
             }
@@ -89,13 +100,13 @@ impl Walk {
     /// Calls `take` with the next entry from the back, if there is one.
     fn next_back<R>(
         &mut self,
-        take: impl FnOnce(&Arc<View>, &[u8], &[u8]) -> Result<R>,
+        take: impl FnOnce(&Arc<View>, &[u8], u64, &[u8]) -> Result<R>,
     ) -> Option<Result<R>> {
         match self.advance_back() {
             Ok(true) => {
                 let back = self.back.as_ref()?;
                 self.end = Some(back.key.clone());
-                Some(take(&self.view, &back.key, &back.entry))
+                Some(take(&self.view, &back.key, back.seq, &back.entry))
             }
             Ok(false) => None,
             Err(error) => Some(self.fail(error)),
@@ -106,10 +117,10 @@ impl Walk {
         let back = match &mut self.back {
             Some(back) => back,
             none => {
-                let sources = self.view.sources(&self.first, self.end.as_deref());
+                let sources = self.view.sources(&self.first, self.end.as_deref(), self.after);
                 let end = self.end.as_deref().map(|end| (end, u64::MAX));
                 let cursor = MergeCursor::backward(sources, end)?;
-                none.insert(Back { cursor, key: Vec::new(), entry: Vec::new() })
+                none.insert(Back { cursor, key: Vec::new(), seq: 0, entry: Vec::new() })
             }
         };
         let taken = self.front.as_ref().and_then(|front| front.passing.as_deref());
@@ -124,7 +135,8 @@ impl Walk {
             }
             while cursor.valid() && cursor.key() == back.key {
                 if cursor.seq() <= self.seq {
-                    found = true;
+                    found = cursor.seq() > self.after;
+                    back.seq = cursor.seq();
                     back.entry.clear();
                     back.entry.extend_from_slice(cursor.value());
                 }
@@ -165,7 +177,7 @@ impl Iterator for List {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.walk.next(|_, key, _| Ok(Key::from(key)))
+        self.walk.next(|_, key, _, _| Ok(Key::from(key)))
     }
 }
 
@@ -179,7 +191,7 @@ impl std::fmt::Debug for List {
 
 impl DoubleEndedIterator for List {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.walk.next_back(|_, key, _| Ok(Key::from(key)))
+        self.walk.next_back(|_, key, _, _| Ok(Key::from(key)))
     }
 }
 
@@ -236,6 +248,7 @@ impl DoubleEndedIterator for Scan {
 pub struct Item {
     view: Arc<View>,
     key: Key,
+    seq: u64,
     stat: Stat,
     meta_len: u32,
     place: ItemPlace,
@@ -248,7 +261,7 @@ enum ItemPlace {
 }
 
 impl Item {
-    fn new(view: &Arc<View>, key: &[u8], entry: &[u8]) -> Result<Self> {
+    fn new(view: &Arc<View>, key: &[u8], seq: u64, entry: &[u8]) -> Result<Self> {
         let entry = decode(key, entry)?;
         let place = match entry.place {
             Place::Stored(pointer) => ItemPlace::Stored(pointer),
@@ -256,12 +269,17 @@ impl Item {
             Place::Tombstone => ItemPlace::Inline(Box::default()),
         };
         let (stat, meta_len) = (Stat::of(&entry), entry.meta_len);
-        Ok(Self { view: view.clone(), key: key.into(), stat, meta_len, place })
+        Ok(Self { view: view.clone(), key: key.into(), seq, stat, meta_len, place })
     }
 
     /// The key.
     pub fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// The number of the operation that wrote it: higher than those of all that were written before.
+    pub fn sequence(&self) -> u64 {
+        self.seq
     }
 
     /// The stat fields.

@@ -42,24 +42,11 @@ impl Shared {
     }
 
     pub(crate) fn plan(&self) -> Option<Plan> {
-        let mut space = self.space();
+        let mut space = Space::of(self.manifest.lock().state());
         // What holds a value that can no longer be read stays as it is.
         let damaged = self.damaged.lock();
         space.filled.retain(|home, _| !damaged.contains(home));
         plan(&self.view().version, &space, &self.options.sizes)
-    }
-
-    /// What was put into the logs whose entries all lie in segments, and into the value files.
-    pub(crate) fn space(&self) -> Space {
-        let manifest = self.manifest.lock();
-        let state = manifest.state();
-        let logs = state.logs.range(..state.flushed.log);
-        let logs = logs.map(|(number, log)| (ValueHome::Log(*number), log.filled));
-        let values = state.values.values();
-        let values = values.map(|file| {
-            (ValueHome::Moved(file.number), file.len.saturating_sub(crate::values::HEADER_LEN as u64))
-        });
-        Space { filled: logs.chain(values).collect() }
     }
 
     /// A merge that drops nothing but old versions, moves no value, and does nothing else meanwhile.

@@ -3,13 +3,12 @@
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::prefix_end;
 use crate::store::scan::{List, Scan, Walk};
-use crate::store::shared::Shared;
 use crate::store::value::{Stat, Value};
-use crate::store::view::{Origin, View};
+use crate::store::view::View;
+use crate::vfs::Vfs;
 
 /// The store as it was at one moment, for reads that belong together.
 ///
@@ -26,30 +25,30 @@ use crate::store::view::{Origin, View};
 /// ```
 #[derive(Clone)]
 pub struct Snapshot {
-    shared: Arc<Shared>,
+    /// Whose clock says what has expired.
+    vfs: Arc<dyn Vfs>,
     view: Arc<View>,
     seq: u64,
 }
 
 impl Snapshot {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Result<Self> {
-        let (view, seq) = shared.snapshot()?;
-        Ok(Self { shared: shared.clone(), view, seq })
+    pub(crate) fn new(vfs: &Arc<dyn Vfs>, (view, seq): (Arc<View>, u64)) -> Self {
+        Self { vfs: vfs.clone(), view, seq }
     }
 
     /// As [`Store::get`](crate::Store::get).
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
-        self.shared.get_in(&self.view, self.seq, key.as_ref())
+        self.view.get_live(&*self.vfs, self.seq, key.as_ref())
     }
 
     /// As [`Store::stat`](crate::Store::stat).
     pub fn stat(&self, key: impl AsRef<[u8]>) -> Result<Option<Stat>> {
-        self.shared.find_in(&self.view, self.seq, key.as_ref(), |entry, _| Ok(Stat::of(&entry)))
+        self.view.find_live(&*self.vfs, self.seq, key.as_ref(), |entry, _| Ok(Stat::of(&entry)))
     }
 
     /// As [`Store::exists`](crate::Store::exists).
     pub fn exists(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        Ok(self.shared.find_in(&self.view, self.seq, key.as_ref(), |_, _| Ok(()))?.is_some())
+        Ok(self.view.find_live(&*self.vfs, self.seq, key.as_ref(), |_, _| Ok(()))?.is_some())
     }
 
     /// As [`Store::list`](crate::Store::list).
@@ -80,45 +79,40 @@ impl Snapshot {
         Scan::new(self.walk(prefix.to_vec(), prefix_end(prefix)))
     }
 
+    /// How many operations had been written when it was made: every operation has a number, one more than
+    /// that of the one before.
+    pub fn sequence(&self) -> u64 {
+        self.seq
+    }
+
+    /// Of the entries whose keys begin with these bytes, those that were written after the operation with this
+    /// [number](Snapshot::sequence), in the order of their keys. An entry that was overwritten since counts as
+    /// new; [`Item::sequence`](crate::Item::sequence) tells the order in which they were written.
+    ///
+    /// It looks only at what was written last: it costs little where little is new.
+    ///
+    /// ```
+    /// let store = siltstone::Store::in_memory()?;
+    /// store.put("logs/1", "first")?;
+    /// let seen = store.snapshot()?.sequence();
+    /// store.put("logs/2", "second")?;
+    /// let new = store.snapshot()?.scan_newer("logs/", seen).collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!(new.len(), 1);
+    /// assert_eq!(new[0].key().as_ref(), b"logs/2");
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    pub fn scan_newer(&self, prefix: impl AsRef<[u8]>, sequence: u64) -> Scan {
+        let prefix = prefix.as_ref();
+        Scan::new(self.walk(prefix.to_vec(), prefix_end(prefix)).newer_than(sequence))
+    }
+
     fn walk(&self, first: Vec<u8>, end: Option<Vec<u8>>) -> Walk {
-        Walk::new(self.view.clone(), self.seq, self.shared.vfs.now(), first, end)
+        Walk::new(self.view.clone(), self.seq, self.vfs.now(), first, end)
     }
 }
 
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Snapshot").field("sequence", &self.seq).finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    pub(crate) fn get_in(&self, view: &View, seq: u64, key: &[u8]) -> Result<Option<Value>> {
-        self.find_in(view, seq, key, |entry, origin| view.value(key, &entry, origin))
-    }
-
-    /// Calls `found` with the key's entry, if readers may see it.
-    #[inline]
-    pub(crate) fn find_in<R>(
-        &self,
-        view: &View,
-        seq: u64,
-        key: &[u8],
-        found: impl FnOnce(Entry<'_>, Origin<'_>) -> Result<R>,
-    ) -> Result<Option<R>> {
-        let found =
-            view.find(
-                key,
-                seq,
-                |entry, origin| {
-                    if self.shows(&entry) { found(entry, origin).map(Some) } else { Ok(None) }
-                },
-            );
-        Ok(found?.flatten())
-    }
-
-    fn shows(&self, entry: &Entry<'_>) -> bool {
-        // Only an entry that expires has to ask for the time.
-        let now = if entry.expires == 0 { 0 } else { self.vfs.now() };
-        entry.is_live(now)
     }
 }

@@ -1,5 +1,7 @@
 //! What a store says of itself.
 
+use crate::maintain::Space;
+use crate::manifest::State;
 use crate::store::shared::Shared;
 use crate::store::view::View;
 
@@ -73,13 +75,22 @@ pub struct Stats {
 impl Shared {
     pub(crate) fn stats(&self) -> Stats {
         let view = self.view();
+        let stats = Stats::of(&view, self.manifest.lock().state(), self.visible());
+        let background_error = self.background.error().map(|error| error.to_string());
+        Stats { recovery: self.recovery, background_error, ..stats }
+    }
+}
+
+impl Stats {
+    /// What can be said of a view, without the story of how it came about.
+    pub(crate) fn of(view: &View, state: &State, sequence: u64) -> Self {
         let tables = view.frozen.iter().map(|frozen| &frozen.table).chain([&view.active]);
         let memtable_bytes = tables.map(|table| table.bytes() as u64).sum();
-        let levels = levels(&view);
+        let levels = levels(view);
         let log_bytes = view.logs.iter().map(|log| log.mapping.published() as u64).sum();
         let value_bytes = view.version.values.values().map(|file| file.mapping.len() as u64).sum();
-        let (live_bytes, dead_bytes) = self.space().live_and_dead(&view.version);
-        Stats {
+        let (live_bytes, dead_bytes) = Space::of(state).live_and_dead(&view.version);
+        Self {
             logs: view.logs.len(),
             log_bytes,
             value_files: view.version.values.len(),
@@ -87,11 +98,10 @@ impl Shared {
             live_bytes,
             dead_bytes,
             memtable_bytes,
-            sequence: self.visible(),
+            sequence,
             disk_bytes: levels.iter().map(|level| level.bytes).sum::<u64>() + log_bytes + value_bytes,
             levels,
-            recovery: self.recovery,
-            background_error: self.background.error().map(|error| error.to_string()),
+            ..Self::default()
         }
     }
 }

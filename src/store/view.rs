@@ -16,7 +16,7 @@ use crate::manifest::Version;
 use crate::memtable::{Memtable, MemtableCursor};
 use crate::segment::{Segment, SegmentCursor, key_hash};
 use crate::store::value::{Home, Stat, Value};
-use crate::vfs::Mapping;
+use crate::vfs::{Mapping, Vfs};
 
 /// A memtable that takes no more writes and waits for its flush.
 #[derive(Clone)]
@@ -76,6 +76,29 @@ impl View {
         Ok(None)
     }
 
+    /// Calls `found` with the key's entry, if readers may see it.
+    #[inline]
+    pub(crate) fn find_live<R>(
+        &self,
+        clock: &dyn Vfs,
+        seq: u64,
+        key: &[u8],
+        found: impl FnOnce(Entry<'_>, Origin<'_>) -> Result<R>,
+    ) -> Result<Option<R>> {
+        let found = self.find(key, seq, |entry, origin| {
+            // Only an entry that expires has to ask for the time.
+            let now = if entry.expires == 0 { 0 } else { clock.now() };
+            if entry.is_live(now) { found(entry, origin).map(Some) } else { Ok(None) }
+        });
+        Ok(found?.flatten())
+    }
+
+    /// The key's value, if readers may see it.
+    #[inline]
+    pub(crate) fn get_live(&self, clock: &dyn Vfs, seq: u64, key: &[u8]) -> Result<Option<Value>> {
+        self.find_live(clock, seq, key, |entry, origin| self.value(key, &entry, origin))
+    }
+
     /// The value that an entry means, checked, behind a guard.
     pub(crate) fn value(&self, key: &[u8], entry: &Entry<'_>, origin: Origin<'_>) -> Result<Value> {
         let home = match (entry.place, origin) {
@@ -123,16 +146,20 @@ impl View {
         })
     }
 
-    /// Cursors over all that could hold keys from `first` up to before `end`.
-    pub(crate) fn sources(&self, first: &[u8], end: Option<&[u8]>) -> Vec<Source> {
-        let tables = std::iter::once(&self.active).chain(self.frozen.iter().map(|frozen| &frozen.table));
+    /// Cursors over all that could hold keys from `first` up to before `end`, and versions newer than
+    /// `after`.
+    pub(crate) fn sources(&self, first: &[u8], end: Option<&[u8]>, after: u64) -> Vec<Source> {
+        let frozen = self.frozen.iter().filter(|frozen| frozen.seq > after).map(|frozen| &frozen.table);
+        let tables = std::iter::once(&self.active).chain(frozen);
         let mut sources: Vec<_> = tables
             .filter(|table| !table.is_empty())
             .map(|table| Source::Memtable(MemtableCursor::new(table.clone())))
             .collect();
         let within = |segment: &&Arc<Segment>| {
             let properties = segment.properties();
-            *properties.last_key >= *first && end.is_none_or(|end| *properties.first_key < *end)
+            properties.last_seq > after
+                && *properties.last_key >= *first
+                && end.is_none_or(|end| *properties.first_key < *end)
         };
         let [newest, sorted @ ..] = &self.version.levels;
         let newest = newest.iter().filter(within);

@@ -25,10 +25,10 @@ const SLOW_FROZEN: usize = 4;
 pub(crate) struct Writer {
     space: Space,
     log: Option<Appender>,
-    /// Full logs that were not synced since.
+    /// Logs that ended and were not synced since.
     unsynced: Vec<LogFile>,
-    /// Where the log ended when the store was opened.
-    opened_at: Position,
+    /// Where the last log ended, as long as there is no other in use: when the store was opened, or since.
+    ended_at: Position,
     next_log: u64,
     tables: Tables,
     /// The memtable's size when it was last looked at whether to slow down.
@@ -107,12 +107,12 @@ impl Tables {
 }
 
 impl Writer {
-    pub(crate) fn new(space: Space, tables: Tables, opened_at: Position, next_log: u64) -> Self {
+    pub(crate) fn new(space: Space, tables: Tables, ended_at: Position, next_log: u64) -> Self {
         Self {
             space,
             log: None,
             unsynced: Vec::new(),
-            opened_at,
+            ended_at,
             next_log,
             tables,
             paced: 0,
@@ -126,7 +126,12 @@ impl Writer {
 
     /// Where the next frame goes, or what comes after all frames.
     pub(crate) fn position(&self) -> Position {
-        self.log.as_ref().map_or(self.opened_at, Appender::position)
+        self.log.as_ref().map_or(self.ended_at, Appender::position)
+    }
+
+    /// How many bytes of metadata and values were put into each log that is not flushed.
+    pub(crate) fn filled(&self) -> &BTreeMap<u64, u64> {
+        &self.tables.filled
     }
 
     /// Everything written, and what must be synced to make it durable.
@@ -143,13 +148,16 @@ impl Writer {
     /// Ends the log for good; the number of one that was made ahead and never used.
     pub(crate) fn stop(&mut self) -> (Option<LogFile>, Option<u64>) {
         let unused = self.space.stop();
-        let last = self.log.take().map(|log| {
-            self.opened_at = log.position();
-            log.log().clone()
-        });
-        // The sync that closing makes has to reach it.
-        self.unsynced.extend(last.clone());
-        (last, unused)
+        (self.end_log(), unused)
+    }
+
+    /// Ends the log in use: it is synced with the others, and the next frame starts a new one.
+    pub(crate) fn end_log(&mut self) -> Option<LogFile> {
+        let ended = self.log.take()?;
+        self.ended_at = ended.position();
+        let log = ended.log().clone();
+        self.unsynced.push(log.clone());
+        Some(log)
     }
 }
 
@@ -249,7 +257,7 @@ impl Shared {
 
     /// Moves to the next log, which has room for this frame.
     fn rotate(&self, writer: &mut Writer, full: Option<Appender>, limit: u64, time: u64) -> Result<Appender> {
-        let before = full.as_ref().map_or(writer.opened_at, Appender::position);
+        let before = full.as_ref().map_or(writer.ended_at, Appender::position);
         let next = writer.space.next(writer.next_log, limit).and_then(|mut next| {
             next.activate(before.offset, self.durability.durable(), time)?;
             Ok(next)

@@ -22,27 +22,42 @@ pub(crate) struct ValueFile {
 impl ValueFile {
     /// Maps the file, which must have this length, and checks its header.
     pub(crate) fn open(vfs: &dyn Vfs, dir: &Path, number: u64, len: u64) -> Result<Arc<Self>> {
-        let path = path(dir, number);
-        let open = || {
-            let file = vfs.open(&path)?;
-            let found = file.len()?;
-            Ok((found, file.map(usize::try_from(found).map_err(std::io::Error::other)?)?))
-        };
-        let (found, mapping) = open().map_err(|error| Error::opening(&path, error))?;
-        let path = path.display();
+        let file = Self::open_unchecked(vfs, dir, number)?;
+        let found = file.mapping.len() as u64;
         if found != len {
+            let path = path(dir, number);
+            let path = path.display();
             return Err(Error::corruption(format!(
                 "{path} has {found} bytes instead of {len}; restore it from a backup"
             )));
         }
-        match version(mapping.bytes(), number) {
-            Ok(VERSION) => Ok(Arc::new(Self { number, mapping })),
+        file.check()?;
+        Ok(file)
+    }
+
+    /// Maps the file, whatever it holds.
+    pub(crate) fn open_unchecked(vfs: &dyn Vfs, dir: &Path, number: u64) -> Result<Arc<Self>> {
+        let path = path(dir, number);
+        let open = || {
+            let file = vfs.open_to_read(&path)?;
+            let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
+            file.map(len)
+        };
+        let mapping = open().map_err(|error| Error::opening(&path, error))?;
+        Ok(Arc::new(Self { number, mapping }))
+    }
+
+    /// Checks the header.
+    pub(crate) fn check(&self) -> Result<()> {
+        let name = name(self.number);
+        match version(self.mapping.bytes(), self.number) {
+            Ok(VERSION) => Ok(()),
             Ok(version) => Err(Error::new(
                 ErrorKind::Unsupported,
-                format!("{path} has format version {version}; open the store with a newer Siltstone"),
+                format!("{name} has format version {version}; open the store with a newer Siltstone"),
             )),
             Err(Malformed) => {
-                Err(Error::corruption(format!("{path}: the header is damaged; restore it from a backup")))
+                Err(Error::corruption(format!("{name}: the header is damaged; restore it from a backup")))
             }
         }
     }

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::vfs::MemVfs;
-use crate::vfs::memory::{FileState, PAGE, Picture};
+use crate::vfs::memory::{FileState, PAGE, Picture, Survivor};
 
 /// Draws what a power cut could leave at this moment from a [`MemVfs::crashable`]. May be used while others
 /// go on writing.
@@ -63,17 +63,23 @@ impl CrashVfs {
                 change.apply(&mut names);
             }
         }
-        let mut files = BTreeMap::new();
+        // A file of two names is drawn once.
+        let mut places = BTreeMap::new();
+        let mut files: Vec<Survivor> = Vec::new();
         for (path, node) in names {
-            let state = states.get(&Arc::as_ptr(&node));
-            files.insert(path, state.map_or_else(Default::default, |state| survivor(state, chance)));
+            let place = *places.entry(Arc::as_ptr(&node)).or_insert(files.len());
+            if place == files.len() {
+                let state = states.get(&Arc::as_ptr(&node));
+                files.push(state.map_or_else(Default::default, |state| survivor(state, chance)));
+            }
+            files[place].names.push(path);
         }
         MemVfs::restored(dirs, files, clock)
     }
 }
 
 /// The bytes and the length that are left of a file.
-fn survivor(state: &FileState, chance: &mut Chance) -> (Vec<u8>, usize) {
+fn survivor(state: &FileState, chance: &mut Chance) -> Survivor {
     let len = surviving_len(state, chance);
     let end = state.bytes.len().max(state.durable_bytes.len());
     let mut bytes = Vec::with_capacity(end);
@@ -87,7 +93,7 @@ fn survivor(state: &FileState, chance: &mut Chance) -> (Vec<u8>, usize) {
         bytes.resize(stop, 0);
     }
     bytes.truncate(len);
-    (bytes, len)
+    Survivor { names: Vec::new(), bytes, len }
 }
 
 /// As much of a page as the bytes reach.
@@ -289,6 +295,26 @@ mod tests {
         assert_eq!(Vec::from_iter(seen), expected);
         sync_dir(&vfs);
         assert_eq!(read(&crash.nothing_unsynced().unwrap(), "CURRENT"), b"new");
+    }
+
+    #[test]
+    fn a_link_is_a_second_name_of_the_one_file() {
+        let vfs = MemVfs::crashable();
+        create(&vfs, "a", b"bytes").sync().unwrap();
+        sync_dir(&vfs);
+        vfs.link(Path::new("a"), Path::new("b")).unwrap();
+        let taken = vfs.link(Path::new("a"), Path::new("b")).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        let seen: BTreeSet<usize> =
+            (0..32).map(|seed| names(&CrashVfs::new(&vfs).image(seed).unwrap()).len()).collect();
+        assert_eq!(Vec::from_iter(seen), [1, 2], "the second name is durable once its directory is");
+        vfs.remove(Path::new("a")).unwrap();
+        sync_dir(&vfs);
+        vfs.link(Path::new("b"), Path::new("c")).unwrap();
+        let left = CrashVfs::new(&vfs).everything().unwrap();
+        assert_eq!(read(&left, "b"), b"bytes");
+        left.open(Path::new("b")).unwrap().set_len(2).unwrap();
+        assert_eq!(read(&left, "c"), b"by", "an image keeps them one file");
     }
 
     #[test]

@@ -68,12 +68,20 @@ impl Vfs for DiskVfs {
         Ok(Arc::new(DiskFile::new(file)))
     }
 
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(DiskFile::new(StdFile::open(path)?)))
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
@@ -361,6 +369,20 @@ mod tests {
         for error in [DiskVfs.open(&b).unwrap_err(), DiskVfs.remove(&b).unwrap_err()] {
             assert_eq!(error.kind(), io::ErrorKind::NotFound);
         }
+    }
+
+    #[test]
+    fn a_linked_file_has_two_names() {
+        let scratch = Scratch::new();
+        let (a, b) = (scratch.path("a"), scratch.path("b"));
+        DiskVfs.create(&a).unwrap().write_all_at(b"one", 0).unwrap();
+        DiskVfs.link(&a, &b).unwrap();
+        assert_eq!(DiskVfs.link(&a, &b).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        DiskVfs.open(&b).unwrap().write_all_at(b"two", 0).unwrap();
+        assert_eq!(fs::read(&a).unwrap(), b"two");
+        DiskVfs.remove(&a).unwrap();
+        assert_eq!(fs::read(&b).unwrap(), b"two");
+        assert_eq!(DiskVfs.link(&a, &b).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

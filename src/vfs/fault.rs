@@ -21,6 +21,8 @@ pub enum Fault {
     NoSpace,
     /// With an input/output error, after half of the bytes of a write.
     ShortWrite,
+    /// With [`io::ErrorKind::Unsupported`], as where there is no such operation.
+    Unsupported,
     /// As a sync fails: with an input/output error, and nothing known to be durable.
     SyncFailed,
 }
@@ -31,6 +33,7 @@ impl Fault {
             Self::IoError => (io::ErrorKind::Other, "injected input/output error"),
             Self::NoSpace => (io::ErrorKind::StorageFull, "injected: no space left"),
             Self::ShortWrite => (io::ErrorKind::Other, "injected error in the middle of a write"),
+            Self::Unsupported => (io::ErrorKind::Unsupported, "injected: there is no such operation"),
             Self::SyncFailed => (io::ErrorKind::Other, "injected failure to sync"),
         };
         io::Error::new(kind, message)
@@ -49,6 +52,8 @@ pub enum OperationKind {
     Remove,
     /// [`Vfs::rename`]
     Rename,
+    /// [`Vfs::link`]
+    Link,
     /// [`Vfs::sync_dir`]
     SyncDir,
     /// [`File::write_all_at`]
@@ -72,6 +77,7 @@ impl OperationKind {
             Self::Create => "create",
             Self::Remove => "remove",
             Self::Rename => "rename",
+            Self::Link => "link",
             Self::SyncDir => "sync-dir",
             Self::Write => "write",
             Self::Allocate => "allocate",
@@ -84,14 +90,14 @@ impl OperationKind {
 }
 
 /// One operation of the trace. As text: `sync 000001.log`, `write MANIFEST-000002 0+64`, `sync-dir .`,
-/// `rename a -> b`, and a `!` at the end if it was made to fail.
+/// `rename a -> b`, `link a -> b`, and a `!` at the end if it was made to fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
     /// What was done.
     pub kind: OperationKind,
     /// To which file, without its directory; `.` for a directory.
     pub name: String,
-    /// The new name, of a rename.
+    /// The new name, of a rename or a link.
     pub target: Option<String>,
     /// From which byte on; where a mapping's unpublished part starts.
     pub offset: u64,
@@ -317,6 +323,10 @@ impl Vfs for FaultVfs {
         Ok(self.wrap(path, self.inner.open(path)?))
     }
 
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(self.wrap(path, self.inner.open_to_read(path)?))
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.run(Operation::new(OperationKind::Remove, name(path)), || self.inner.remove(path))
     }
@@ -325,6 +335,12 @@ impl Vfs for FaultVfs {
         let mut operation = Operation::new(OperationKind::Rename, name(from));
         operation.target = Some(name(to));
         self.run(operation, || self.inner.rename(from, to))
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut operation = Operation::new(OperationKind::Link, name(from));
+        operation.target = Some(name(to));
+        self.run(operation, || self.inner.link(from, to))
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
@@ -450,6 +466,7 @@ mod tests {
         file.map(12).unwrap();
         vfs.sync_dir(Path::new("db")).unwrap();
         vfs.rename(Path::new("db/000001.log"), Path::new("db/000002.log")).unwrap();
+        vfs.link(Path::new("db/000002.log"), Path::new("db/second")).unwrap();
         vfs.open(Path::new("db/000002.log")).unwrap();
         vfs.inject(Injection::new(Fault::IoError));
         vfs.remove(Path::new("db/000002.log")).unwrap_err();
@@ -466,6 +483,7 @@ mod tests {
             "map 000001.log 12",
             "sync-dir .",
             "rename 000001.log -> 000002.log",
+            "link 000002.log -> second",
             "remove 000002.log !",
             "remove 000002.log",
         ];

@@ -6,8 +6,9 @@
 //!
 //! A mapping lies over a file or over a [`Region`] of anonymous memory. Of a region this module itself
 //! keeps the invariant, whatever its callers do. Of a file it holds as long as nobody else changes the
-//! file: the store's lock file keeps other processes out, and [`File`](super::File) refuses to write
-//! under a mapping it handed out.
+//! file: the store's lock file keeps other writers out, [`File`](super::File) refuses to write under a
+//! mapping it handed out, and who looks at a store that another process writes maps only bytes that its
+//! writer has published (`store::follow`).
 
 #![expect(unsafe_code, reason = "slices over memory that is shared and partly still being written")]
 

@@ -99,15 +99,21 @@ impl Names {
     }
 
     fn create(&mut self, path: PathBuf) -> io::Result<Arc<Node>> {
+        let node = Arc::new(Node::new(self.journal.is_some()));
+        self.add(path, Arc::clone(&node))?;
+        Ok(node)
+    }
+
+    /// A name, new itself, for a file that may have others.
+    fn add(&mut self, path: PathBuf, node: Arc<Node>) -> io::Result<()> {
         self.check_parent(&path)?;
         if self.files.contains_key(&path) || self.dirs.contains(&path) {
             let message = format!("{} exists", path.display());
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
         }
-        let node = Arc::new(Node::new(self.journal.is_some()));
         self.files.insert(path.clone(), Arc::clone(&node));
-        self.changed(Change::Create(path, Arc::clone(&node)));
-        Ok(node)
+        self.changed(Change::Create(path, node));
+        Ok(())
     }
 }
 
@@ -184,17 +190,18 @@ impl MemVfs {
         Some(Picture { dirs: names.dirs.clone(), journal, states, clock: Arc::clone(&self.shared.clock) })
     }
 
-    /// A crashable place that holds these files and nothing else, all of it durable.
+    /// A crashable place that holds these files, each with its names, and nothing else, all of it durable.
     pub(super) fn restored(
         dirs: BTreeSet<PathBuf>,
-        files: BTreeMap<PathBuf, (Vec<u8>, usize)>,
+        files: Vec<Survivor>,
         clock: Arc<Clock>,
     ) -> io::Result<Self> {
         let mut durable = BTreeMap::new();
-        for (path, (bytes, len)) in files {
+        for Survivor { names, bytes, len } in files {
             let node = Node::new(true);
             node.content.lock().fill(bytes, len)?;
-            durable.insert(path, Arc::new(node));
+            let node = Arc::new(node);
+            durable.extend(names.into_iter().map(|name| (name, Arc::clone(&node))));
         }
         let journal = Some(Journal { durable: durable.clone(), pending: Vec::new() });
         let names = Mutex::new(Names { dirs, files: durable, locks: BTreeSet::new(), journal });
@@ -212,6 +219,15 @@ pub(super) struct Picture {
     pub(super) journal: Journal,
     pub(super) states: BTreeMap<*const Node, FileState>,
     pub(super) clock: Arc<Clock>,
+}
+
+/// A file that a crash left.
+#[derive(Debug, Default)]
+pub(super) struct Survivor {
+    pub(super) names: Vec<PathBuf>,
+    /// What they lack in length are zeros.
+    pub(super) bytes: Vec<u8>,
+    pub(super) len: usize,
 }
 
 /// The bytes of a file now, and those that are durable. What the bytes lack in length are zeros.
@@ -286,6 +302,13 @@ impl Vfs for MemVfs {
             names.changed(Change::Rename(from, to, node));
         }
         Ok(())
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let _moving = self.shared.still.read();
+        let mut names = self.shared.names.lock();
+        let node = names.find(&normal(from))?;
+        names.add(normal(to), node)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

@@ -38,13 +38,24 @@ pub trait Vfs: Send + Sync + Debug + 'static {
     /// An existing file, for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
 
+    /// An existing file, for reading only: it may be one that somebody else writes, or that may not be
+    /// written.
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.open(path)
+    }
+
     /// Removes a name. Mappings and open files of it stay valid.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
     /// Renames atomically, replacing what was there.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Makes creations, renames and removals in this directory durable.
+    /// Gives a file a second name; an error if that is taken. The name is durable after `sync_dir`, the
+    /// bytes are those of the one file under both names. Not everywhere, nor between all places, can there be
+    /// one: then the error's kind is `CrossesDevices`, `Unsupported`, `PermissionDenied` or `TooManyLinks`.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Makes creations, links, renames and removals in this directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Takes the exclusive lock file, for as long as the guard lives; a crash frees it. `Ok(Err(pid))`
@@ -73,7 +84,7 @@ pub trait LockGuard: Send + Sync + Debug {}
 /// An open file. All calls may come from several threads.
 ///
 /// Bytes that a mapping has published never change: a handle refuses to write or cut them. It knows of its
-/// own mappings only, so one file must not be written through one handle and mapped through another.
+/// own mappings only: what one handle writes, another may map only once it will never change again.
 pub trait File: Send + Sync + Debug {
     /// Length in bytes.
     fn len(&self) -> io::Result<u64>;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use siltstone::vfs::{MemVfs, Vfs};
-use siltstone::{Batch, Options, Position, PutOptions, Result, Sizes, Store, SyncPolicy};
+use siltstone::{Batch, Options, Position, PutOptions, Result, Scan, Sizes, Store, SyncPolicy};
 
 pub(crate) const DIR: &str = "/store";
 
@@ -39,8 +39,33 @@ pub(crate) fn tell(what: Arguments<'_>) {
 }
 
 pub(crate) fn open(vfs: &Arc<dyn Vfs>, policy: SyncPolicy, sizes: Sizes) -> Result<Store> {
+    open_at(vfs, Path::new(DIR), policy, sizes)
+}
+
+pub(crate) fn open_at(vfs: &Arc<dyn Vfs>, dir: &Path, policy: SyncPolicy, sizes: Sizes) -> Result<Store> {
     let options = Options::new().sync_policy(policy).sync_interval(Duration::from_secs(10));
-    options.sizes(sizes).open_in(vfs.clone(), Path::new(DIR))
+    options.sizes(sizes).open_in(vfs.clone(), dir)
+}
+
+/// A store of which merges have moved values to value files, open, and what it holds.
+pub(crate) fn moved(vfs: &Arc<dyn Vfs>, policy: SyncPolicy) -> (Store, Model) {
+    let store = open(vfs, policy, tiny()).unwrap();
+    let mut model = Model::new();
+    for round in 0..40 {
+        // Many that are overwritten, and one that stays in each of the logs.
+        let keys = (0..10).map(|key| format!("state/{key}")).chain([format!("kept/{round:02}")]);
+        for key in keys {
+            let value = format!("{key} in round {round:02}, ").into_bytes().into_iter().cycle().take(200);
+            let held = Held { value: value.collect(), metadata: Vec::new(), content_type: None, expires: 0 };
+            let changes = vec![(key.into_bytes(), Some(held))];
+            store.write(batch(&changes)).unwrap();
+            apply(&mut model, &changes);
+        }
+    }
+    store.close().unwrap();
+    let store = open(vfs, policy, Sizes { memtable: 1 << 20, ..tiny() }).unwrap();
+    assert!(store.stats().value_files > 0, "{:?}", store.stats());
+    (store, model)
 }
 
 pub(crate) fn crashable() -> (MemVfs, Arc<dyn Vfs>) {
@@ -106,8 +131,13 @@ pub(crate) fn visible(model: &Model, now: u64) -> Model {
 
 /// Everything a store shows, read by a scan with values.
 pub(crate) fn dump(store: &Store) -> Result<Model> {
+    collect(store.scan::<&[u8]>(..)?)
+}
+
+/// Everything that a scan gives.
+pub(crate) fn collect(scan: Scan) -> Result<Model> {
     let mut model = Model::new();
-    for item in store.scan::<&[u8]>(..)? {
+    for item in scan {
         let item = item?;
         let value = item.value()?;
         let expires = item.stat().expires().map_or(0, micros);

@@ -35,7 +35,7 @@ impl Get {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
         let key = key_bytes(self.key);
         let store = home.open()?;
-        let Some(value) = store.get(&key)? else {
+        let Some(value) = store.snapshot()?.get(&key)? else {
             return Ok(not_found(&key, home));
         };
         let mut out = Output::new();

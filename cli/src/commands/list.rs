@@ -33,10 +33,11 @@ pub(crate) struct List {
 impl List {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
         let store = home.open()?;
+        let snapshot = store.snapshot()?;
         let prefix = key_bytes(self.prefix);
         let mut out = Output::new();
         if self.long || self.json {
-            for item in store.scan_prefix(prefix)? {
+            for item in snapshot.scan_prefix(prefix) {
                 let item = item?;
                 if self.json {
                     out.json(&Record::new(item.key(), item.stat()))?;
@@ -45,7 +46,7 @@ impl List {
                 }
             }
         } else {
-            for key in store.list(prefix)? {
+            for key in snapshot.list(prefix) {
                 out.line(key?)?;
             }
         }

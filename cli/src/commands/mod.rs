@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod capture;
+mod checkpoint;
 mod completions;
 mod delete;
 mod exists;
@@ -11,6 +12,8 @@ mod put;
 mod scan;
 mod stat;
 mod stats;
+mod tail;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -38,12 +41,15 @@ Examples:
   tail -f gateway.jsonl | siltstone capture   store lines as they come
   siltstone list logs/request/ --long         what is there, without reading it
   siltstone scan logs/request/ --values       the values, in order
+  siltstone tail -f --values                  the last ones, and new ones as they come
   siltstone put config/router router.json     store a file under a key
   siltstone get config/router                 print it
+  siltstone checkpoint backups/monday         another store of all there is now
+  siltstone verify                            is it all as it was written?
 
 Exit status:
   0  done
-  1  what was asked for is not there
+  1  what was asked for is not there, or verify found problems
   2  wrong use, or an error
   3  a capture that left out bad lines";
 
@@ -57,7 +63,10 @@ enum Command {
     Delete(delete::Delete),
     List(list::List),
     Scan(scan::Scan),
+    Tail(tail::Tail),
     Stats(stats::StatsOf),
+    Checkpoint(checkpoint::Checkpoint),
+    Verify(verify::Verify),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -73,7 +82,10 @@ pub(crate) fn run(cli: Cli) -> Result<Status> {
         Command::Delete(delete) => delete.run(&home),
         Command::List(list) => list.run(&home),
         Command::Scan(scan) => scan.run(&home),
+        Command::Tail(tail) => tail.run(&home),
         Command::Stats(stats) => stats.run(&home),
+        Command::Checkpoint(checkpoint) => checkpoint.run(&home),
+        Command::Verify(verify) => verify.run(&home),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
     }

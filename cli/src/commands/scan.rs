@@ -9,7 +9,7 @@ use siltstone::{Item, MAX_KEY_LEN};
 use crate::exit::{Result, Status};
 use crate::home::Home;
 use crate::output::Output;
-use crate::record::{Record, key_bytes, long_line};
+use crate::record::{key_bytes, print_entry};
 
 /// Print entries of a prefix or a range, in the order of their keys
 ///
@@ -57,25 +57,15 @@ impl Scan {
         let prefix = key_bytes(self.prefix);
         let (from, to) = (self.from.map(key_bytes), self.to.map(key_bytes));
         let store = home.open()?;
-        let scan = store.scan((first(&prefix, from), last(&prefix, to)))?;
+        let scan = store.snapshot()?.scan((first(&prefix, from), last(&prefix, to)));
         let items: &mut dyn Iterator<Item = siltstone::Result<Item>> =
             if self.reverse { &mut scan.rev() } else { &mut { scan } };
         let mut out = Output::new();
         for item in items.take(self.limit.unwrap_or(usize::MAX)) {
-            print(&mut out, &item?, self.values, self.json)?;
+            print_entry(&mut out, &item?, self.values, self.json)?;
         }
         out.finish()?;
         Ok(Status::Done)
-    }
-}
-
-fn print(out: &mut Output, item: &Item, values: bool, json: bool) -> Result<()> {
-    let record = || Record::new(item.key(), item.stat());
-    match (values, json) {
-        (false, false) => out.line(long_line(item.key(), item.stat())),
-        (false, true) => out.json(&record()),
-        (true, false) => out.line(item.value()?),
-        (true, true) => out.json(&record().with_value(item.key(), &item.value()?)?),
     }
 }
 

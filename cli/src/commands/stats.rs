@@ -11,7 +11,8 @@ use crate::output::Output;
 
 /// Show segments by level, logs, live and dead bytes, the sequence, and what recovery found
 ///
-/// Opening a store recovers it, so what recovery found is what this very command found.
+/// Opening a store recovers it, so what recovery found is what this very command found. Of a store that
+/// another process is writing it tells what this command replayed to look at it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

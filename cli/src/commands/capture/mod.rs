@@ -11,7 +11,6 @@ mod keys;
 mod lines;
 mod progress;
 mod rows;
-mod signals;
 mod sink;
 mod split;
 mod summary;
@@ -30,6 +29,7 @@ use crate::commands::capture::progress::Progress;
 use crate::commands::capture::summary::Summary;
 use crate::exit::{Failure, Result, Status};
 use crate::home::Home;
+use crate::signals;
 use crate::sync::SyncArgs;
 
 /// Store each line of a JSON Lines file, or each row of a CSV file, as an entry

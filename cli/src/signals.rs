@@ -23,7 +23,7 @@ pub(crate) fn watch() -> Result<Receiver<()>> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
     let forward = move || {
         if signals.forever().next().is_some() {
-            // Nobody listens any more when the capture is at its end anyway.
+            // Nobody listens any more when the command is at its end anyway.
             let _ = sender.send(());
         }
     };

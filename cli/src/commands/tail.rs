@@ -1,0 +1,117 @@
+//! `siltstone tail`: the last entries, and new ones as another process writes them.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::Args;
+use crossbeam_channel::Receiver;
+use siltstone::{ErrorKind, Item, ReadOnlyStore, Snapshot};
+
+use crate::exit::{Result, Status};
+use crate::home::Home;
+use crate::output::{Output, pause};
+use crate::record::{key_bytes, print_entry};
+use crate::signals;
+
+/// A writer cannot ring our bell, and what it stores into mapped logs no file system tells of. A look costs
+/// some microseconds.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// Print the last entries in the order of their keys, and with -f new ones as they are written
+///
+/// It only looks, so another process may be writing the store meanwhile, and is not kept from it. New entries
+/// come in the order in which they were written; one that was overwritten is new. Of those written within one
+/// look, a few hundredths of a second, only what is there at its end is printed.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  siltstone tail logs/request/ --values
+  siltstone tail -f
+  siltstone tail -f -n 0 logs/request/ --values | jq .model
+  siltstone tail -f --json --values")]
+pub(crate) struct Tail {
+    /// Only keys that begin with this
+    #[arg(default_value = "", hide_default_value = true)]
+    prefix: OsString,
+
+    /// Go on with what is written from now on, until a signal or the end of the output
+    #[arg(long, short)]
+    follow: bool,
+
+    /// Begin with so many entries
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    lines: usize,
+
+    /// Print the values; with --json, value and metadata in each object
+    #[arg(long)]
+    values: bool,
+
+    /// Print size, modification time, content type and key
+    #[arg(long, short, conflicts_with_all = ["values", "json"])]
+    long: bool,
+
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl Tail {
+    pub(crate) fn run(self, home: &Home) -> Result<Status> {
+        let signals = self.follow.then(signals::watch).transpose()?;
+        let store = home.open_read_only()?;
+        let prefix = key_bytes(self.prefix.clone());
+        let mut out = Output::new();
+        let shown = store.snapshot();
+        self.print_last(&shown, &prefix, &mut out)?;
+        if let Some(signals) = signals {
+            self.go_on(&store, shown.sequence(), &prefix, &signals, &mut out)?;
+        }
+        out.finish()?;
+        Ok(Status::Done)
+    }
+
+    fn print_last(&self, shown: &Snapshot, prefix: &[u8], out: &mut Output) -> Result<()> {
+        let last = shown.scan_prefix(prefix).rev().take(self.lines).collect::<siltstone::Result<Vec<_>>>()?;
+        last.iter().rev().try_for_each(|item| self.print(item, out))
+    }
+
+    /// Prints what is new until nobody wants to know any more.
+    fn go_on(
+        &self,
+        store: &ReadOnlyStore,
+        mut sequence: u64,
+        prefix: &[u8],
+        signals: &Receiver<()>,
+        out: &mut Output,
+    ) -> Result<()> {
+        out.flush()?;
+        while signals.is_empty() && !pause(PAUSE) {
+            match store.refresh() {
+                Ok(true) => {}
+                Ok(false) => continue,
+                // Too much at once to be seen at this moment.
+                Err(error) if error.kind() == ErrorKind::Busy => continue,
+                Err(error) => return Err(error.into()),
+            }
+            let shown = store.snapshot();
+            let new = shown.scan_newer(prefix, sequence).collect::<siltstone::Result<Vec<_>>>()?;
+            self.print_new(new, out)?;
+            sequence = shown.sequence();
+        }
+        Ok(())
+    }
+
+    fn print_new(&self, mut new: Vec<Item>, out: &mut Output) -> Result<()> {
+        new.sort_by_key(Item::sequence);
+        new.iter().try_for_each(|item| self.print(item, out))?;
+        out.flush()
+    }
+
+    fn print(&self, item: &Item, out: &mut Output) -> Result<()> {
+        if self.long || self.values || self.json {
+            print_entry(out, item, self.values, self.json)
+        } else {
+            out.line(item.key())
+        }
+    }
+}

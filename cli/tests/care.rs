@@ -1,0 +1,89 @@
+//! Looking after a store: checkpoints and verifying, run for real.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+
+use common::{Place, sample};
+use serde_json::json;
+
+fn captured() -> Place {
+    let place = Place::new();
+    place.run(["capture".as_ref(), sample("requests.jsonl").as_os_str()]).ok();
+    place.feed(&["put", "config/router"], vec![b'x'; 5000]).ok();
+    place
+}
+
+/// The store's first file whose name ends like this.
+fn file(place: &Place, suffix: &str) -> PathBuf {
+    let files = fs::read_dir(place.store()).unwrap().map(|file| file.unwrap().path());
+    let mut files: Vec<PathBuf> = files.filter(|path| path.to_str().unwrap().ends_with(suffix)).collect();
+    files.sort();
+    files.remove(0)
+}
+
+fn damage(path: &PathBuf, offset: usize) -> String {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[offset] ^= 1;
+    fs::write(path, bytes).unwrap();
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_checkpoint_is_a_store_of_its_own() {
+    let place = captured();
+    let made = place.run(["checkpoint", "deep/copy", "--json"]).json();
+    assert_eq!((&made["checkpoint"], &made["copied"]), (&json!("deep/copy"), &json!(0)));
+    assert!(made["linked"].as_u64().unwrap() > 0 && made["bytes"].as_u64().unwrap() > 100_000, "{made}");
+    let all = place.run(["scan", "--values"]).ok().out;
+    place.run(["delete", "--prefix", "logs/"]).ok();
+    assert!(place.run(["scan", "--values", "--store", "deep/copy"]).ok().out == all);
+    assert_eq!(place.run(["verify", "--store", "deep/copy", "--json"]).json()["problems"], json!([]));
+    place.run(["checkpoint", "deep/copy"]).fails(2, &["deep/copy", "not empty"]);
+    let inside = place.store().join("inside");
+    place.run(["checkpoint".as_ref(), inside.as_os_str()]).fails(2, &["in the store itself"]);
+    let text = place.run(["checkpoint", "other"]).ok();
+    assert!(text.out().contains("other") && text.out().contains("linked"), "{}", text.out());
+    place.run(["checkpoint", "x", "--store", "nowhere"]).fails(2, &["no store", "nowhere"]);
+}
+
+#[test]
+fn verify_says_that_all_is_well() {
+    let place = captured();
+    let text = place.run(["verify"]).ok();
+    assert!(text.out().contains("no problem"), "{}", text.out());
+    let report = place.run(["verify", "--json"]).json();
+    assert_eq!(report["entries"], json!(4201));
+    place.run(["verify", "--store", "nowhere"]).fails(2, &["no store", "nowhere"]);
+    assert!(!place.path("nowhere").exists());
+}
+
+#[test]
+fn verify_names_the_file_and_its_keys() {
+    let place = captured();
+    let name = damage(&file(&place, ".seg"), 100);
+    let run = place.run(["verify"]);
+    assert_eq!((run.status, &*run.err), (Some(1), ""));
+    for word in [&*name, "block at byte 0", "keys '", "1 problem", "restore"] {
+        assert!(run.out().contains(word), "{word}: {}", run.out());
+    }
+    let run = place.run(["verify", "--json"]);
+    assert_eq!(run.status, Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&run.out).unwrap();
+    assert_eq!(report["problems"][0]["file"], json!(name));
+    assert!(report["problems"][0]["first_key"].is_string(), "{report}");
+}
+
+#[test]
+fn a_store_that_does_not_open_is_verified_all_the_same() {
+    let place = captured();
+    let name = damage(&file(&place, "CURRENT"), 0);
+    place.run(["list"]).fails(2, &[&name, "damaged", "siltstone verify"]);
+    let segment = damage(&file(&place, ".seg"), 100);
+    let run = place.run(["verify"]);
+    assert_eq!(run.status, Some(1));
+    assert!(run.out().contains(&name) && run.out().contains(&segment), "{}", run.out());
+}

@@ -1,0 +1,88 @@
+//! The manifest as somebody reads it who is not the one that writes it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::file::{HEADER_LEN, in_use, read, replay};
+use crate::manifest::{CURRENT, State, name};
+use crate::vfs::Vfs;
+
+/// How often one that changes all the time is read again, at most.
+const TRIES: usize = 64;
+
+/// The state as it was when it was last looked at.
+#[derive(Debug)]
+pub(crate) struct FollowedManifest {
+    vfs: Arc<dyn Vfs>,
+    dir: PathBuf,
+    state: State,
+    seen: Seen,
+}
+
+/// Tells whether something changed: a manifest file only grows, and has a head of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    /// Zero: there was none yet.
+    number: u64,
+    head: [u8; HEADER_LEN],
+    len: u64,
+}
+
+impl FollowedManifest {
+    /// Nothing seen yet.
+    pub(crate) fn new(vfs: Arc<dyn Vfs>, dir: &Path) -> Self {
+        Self { vfs, dir: dir.into(), state: State::new(), seen: Seen::default() }
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Looks again; whether there was something new.
+    pub(crate) fn refresh(&mut self) -> Result<bool> {
+        for _ in 0..TRIES {
+            let Some(number) = self.current()? else { return Ok(false) };
+            match self.look(number) {
+                // The file was replaced, and removed, after its number was read.
+                Err(_) if self.current()? != Some(number) => {}
+                looked => return looked,
+            }
+        }
+        Err(changes_too_fast(&self.dir))
+    }
+
+    fn current(&self) -> Result<Option<u64>> {
+        let number = in_use(&self.vfs, &self.dir)?;
+        if number.is_none() && self.seen.number != 0 {
+            let path = self.dir.join(CURRENT);
+            return Err(Error::corruption(format!("{} is gone; was the store removed?", path.display())));
+        }
+        Ok(number)
+    }
+
+    fn look(&mut self, number: u64) -> Result<bool> {
+        let path = self.dir.join(name(number));
+        let mut seen = Seen { number, ..Seen::default() };
+        let looked = self.vfs.open_to_read(&path).and_then(|file| {
+            seen.len = file.len()?;
+            file.read_exact_at(&mut seen.head, 0)
+        });
+        looked.map_err(|error| Error::opening(&path, error))?;
+        if seen == self.seen {
+            return Ok(false);
+        }
+        let missing =
+            || Error::corruption(format!("{} is missing; restore it from a backup", path.display()));
+        let bytes = read(&self.vfs, &path)?.ok_or_else(missing)?;
+        self.state = replay(&bytes, number)?;
+        self.seen = Seen { len: bytes.len() as u64, ..seen };
+        Ok(true)
+    }
+}
+
+/// What is told when a store was read again and again and changed every time meanwhile.
+pub(crate) fn changes_too_fast(dir: &Path) -> Error {
+    let dir = dir.display();
+    Error::new(ErrorKind::Busy, format!("the store '{dir}' changes faster than it can be read; try again"))
+}

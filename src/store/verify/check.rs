@@ -1,0 +1,197 @@
+//! Holding a store's files against what vouches for them, and against each other.
+
+use std::collections::BTreeMap;
+
+use crate::entry::{Entry, Place, ValueHome};
+use crate::log::{Position, Stop, replay};
+use crate::manifest::{Flushed, LEVELS, LogRecord};
+use crate::segment::{Inspector, Properties, inspect, properties_of};
+use crate::store::intake::follows;
+use crate::store::verify::report::{Findings, Keys};
+use crate::store::verify::subject::{SegmentFile, Subject};
+use crate::values::{HEADER_LEN, payload};
+use crate::vfs::Mapping;
+
+impl Subject {
+    pub(super) fn check(&self, findings: &mut Findings<'_>) {
+        let properties: Vec<_> =
+            self.segments.iter().map(|file| properties_of(file.mapping.bytes())).collect();
+        let described: Vec<Described<'_>> = self
+            .segments
+            .iter()
+            .zip(&properties)
+            .filter_map(|(file, all)| Some((file, all.as_ref()?)))
+            .collect();
+        findings.expect(self.left_to_read(&described));
+        for file in self.values.values() {
+            if let Err(error) = file.check() {
+                findings.problem(&crate::values::name(file.number), (None, None), error.to_string());
+            }
+            findings.read(file.mapping.len().min(HEADER_LEN) as u64);
+        }
+        for file in &self.segments {
+            let name = crate::segment::name(file.number);
+            let mut reading = Reading { name: &name, subject: self, findings };
+            inspect(file.mapping.bytes(), &mut reading);
+        }
+        if let Some(state) = &self.state {
+            check_levels(&described, findings);
+            self.check_references(&described, &state.flushed, findings);
+            self.check_frames(
+                state.flushed,
+                state.logs.range(state.flushed.log..).map(|(_, log)| log),
+                findings,
+            );
+        }
+    }
+
+    fn left_to_read(&self, described: &[Described<'_>]) -> u64 {
+        let segments: u64 = self.segments.iter().map(|file| file.mapping.len() as u64).sum();
+        let values: u64 = described.iter().flat_map(|(_, all)| all.stored()).map(|(_, bytes)| bytes).sum();
+        let headers = (self.values.len() * HEADER_LEN) as u64;
+        let flushed = self.state.as_ref().map_or(u64::MAX, |state| state.flushed.log);
+        let frames: u64 = self.logs.range(flushed..).map(|(_, log)| log.mapping.published() as u64).sum();
+        segments.saturating_add(headers).saturating_add(values).saturating_add(frames)
+    }
+
+    /// What segments say of the files that values lie in, and of what is flushed.
+    fn check_references(&self, described: &[Described<'_>], flushed: &Flushed, findings: &mut Findings<'_>) {
+        let mut live: BTreeMap<ValueHome, u64> = BTreeMap::new();
+        for (file, all) in described {
+            if all.last_seq > flushed.seq {
+                let what =
+                    format!("it has entries up to number {}, flushed are {}", all.last_seq, flushed.seq);
+                findings.problem(&crate::segment::name(file.number), keys(all), what);
+            }
+            for (home, bytes) in all.stored() {
+                let sum = live.entry(home).or_default();
+                *sum = sum.saturating_add(bytes);
+            }
+        }
+        for (home, bytes) in live {
+            let len = self.mapping(home).map(|mapping| mapping.published() as u64);
+            if let Some(len) = len.filter(|len| bytes > *len) {
+                let what = format!("segments refer to {bytes} bytes of its {len}");
+                findings.problem(&name_of(home), (None, None), what);
+            }
+        }
+    }
+
+    fn mapping(&self, home: ValueHome) -> Option<&Mapping> {
+        match home {
+            ValueHome::Log(number) => self.logs.get(&number).map(|log| &*log.mapping),
+            ValueHome::Moved(number) => self.values.get(&number).map(|file| &*file.mapping),
+        }
+    }
+
+    /// The frames that are in no segment yet, as a recovery reads them.
+    fn check_frames<'a>(
+        &self,
+        flushed: Flushed,
+        records: impl Iterator<Item = &'a LogRecord>,
+        findings: &mut Findings<'_>,
+    ) {
+        let (mut end, mut seq, mut durable) = (flushed.position(), flushed.seq, Position::default());
+        for record in records {
+            let Some(log) = self.logs.get(&record.number) else { continue };
+            let name = crate::log::name(record.number);
+            let from = if record.number == end.log { end.offset } else { 0 };
+            let mut gap = false;
+            let found = replay(log, from, record.end, |previous_end, _, frame| {
+                gap |= !follows((end, seq), record.number, previous_end, frame.seq);
+                seq = frame.seq + frame.count.saturating_sub(1);
+                (0..frame.count).for_each(|_| findings.entry());
+                Ok(())
+            });
+            findings.read(log.mapping.published() as u64);
+            let found = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    findings.problem(&name, (None, None), error.to_string());
+                    continue;
+                }
+            };
+            if gap {
+                findings.problem(&name, (None, None), "frames are missing before one of it");
+            }
+            if let Stop::Hole { bytes, .. } = found.stop {
+                let offset = found.end;
+                let what = format!(
+                    "{bytes} bytes from offset {offset} on are no frames: what a power cut or a failed write left, which the next open drops, or damage"
+                );
+                findings.problem(&name, (None, None), what);
+            }
+            durable = durable.max(found.durable);
+            if found.end > 0 {
+                end = Position { log: record.number, offset: found.end };
+            }
+        }
+        if durable > end {
+            let what = format!("what was durable behind offset {} is no longer readable", end.offset);
+            findings.problem(&crate::log::name(end.log), (None, None), what);
+        }
+    }
+}
+
+fn name_of(home: ValueHome) -> String {
+    match home {
+        ValueHome::Log(number) => crate::log::name(number),
+        ValueHome::Moved(number) => crate::values::name(number),
+    }
+}
+
+/// A segment whose properties could be read.
+type Described<'a> = (&'a SegmentFile, &'a Properties);
+
+fn keys(all: &Properties) -> Keys<'_> {
+    (Some(&all.first_key), Some(&all.last_key))
+}
+
+/// From level 1 on segments do not overlap.
+fn check_levels(described: &[Described<'_>], findings: &mut Findings<'_>) {
+    for level in 1..LEVELS {
+        let mut sorted: Vec<_> = described.iter().filter(|(file, _)| file.level == level).collect();
+        sorted.sort_by(|(_, a), (_, b)| a.first_key.cmp(&b.first_key));
+        for pair in sorted.windows(2) {
+            let [(before, low), (after, high)] = pair else { continue };
+            if low.last_key >= high.first_key {
+                let before = crate::segment::name(before.number);
+                let range = (Some(&*high.first_key), Some(&*low.last_key));
+                let what = format!("it overlaps {before}, which is in the same level, {level}");
+                findings.problem(&crate::segment::name(after.number), range, what);
+            }
+        }
+    }
+}
+
+/// Reading one segment, and the values that it refers to.
+struct Reading<'a, 'p> {
+    name: &'a str,
+    subject: &'a Subject,
+    findings: &'a mut Findings<'p>,
+}
+
+impl Inspector for Reading<'_, '_> {
+    fn entry(&mut self, key: &[u8], _seq: u64, entry: &Entry<'_>) {
+        self.findings.entry();
+        let Place::Stored(pointer) = entry.place else { return };
+        let (name, keys) = (name_of(pointer.home), (Some(key), Some(key)));
+        let Some(mapping) = self.subject.mapping(pointer.home) else {
+            let what = format!("{} refers to it, but it cannot be read", self.name);
+            return self.findings.problem(&name, keys, what);
+        };
+        if payload(mapping, &name, &pointer, entry.payload_len()).is_err() {
+            let what = format!("the value at offset {} is damaged", pointer.offset);
+            self.findings.problem(&name, keys, what);
+        }
+        self.findings.read(entry.payload_len());
+    }
+
+    fn read(&mut self, bytes: u64) {
+        self.findings.read(bytes);
+    }
+
+    fn damage(&mut self, keys: Keys<'_>, what: String) {
+        self.findings.problem(self.name, keys, what);
+    }
+}
