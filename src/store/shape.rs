@@ -46,7 +46,12 @@ impl Shared {
         // What holds a value that can no longer be read stays as it is.
         let damaged = self.damaged.lock();
         space.filled.retain(|home, _| !damaged.contains(home));
-        plan(&self.view().version, &space, &self.options.sizes)
+        let mut sizes = self.options.sizes;
+        if self.closed.load(Ordering::Acquire) {
+            // What rests should be small; and closing does only what is soon done.
+            sizes.dead_slack /= 16;
+        }
+        plan(&self.view().version, &space, &sizes)
     }
 
     /// A merge that drops nothing but old versions, moves no value, and does nothing else meanwhile.
