@@ -9,41 +9,13 @@
 
 mod common;
 
-use std::path::Path;
-use std::sync::Arc;
-
-use common::{Change, DIR, Held, History, START, batch, crashable, dump, open, tiny};
-use siltstone::vfs::{CrashVfs, MemVfs, Vfs};
+use common::{Change, Files, Held, History, START, batch, crashable, dump, files, open, restore, tiny};
+use siltstone::vfs::CrashVfs;
 use siltstone::{ErrorKind, Sizes, Store, SyncPolicy};
 
 fn held(byte: u8, len: usize) -> Held {
     let content_type = byte.is_multiple_of(2).then(|| "text/plain".to_owned());
     Held { value: vec![byte; len], metadata: vec![byte; usize::from(byte % 3)], content_type, expires: 0 }
-}
-
-type Files = Vec<(String, Vec<u8>)>;
-
-fn files(vfs: &dyn Vfs) -> Files {
-    let mut names = vfs.list(Path::new(DIR)).unwrap();
-    names.sort();
-    names.retain(|name| name != "LOCK");
-    let read = |name: String| {
-        let file = vfs.open(&Path::new(DIR).join(&name)).unwrap();
-        let mut bytes = vec![0; file.len().unwrap() as usize];
-        file.read_exact_at(&mut bytes, 0).unwrap();
-        (name, bytes)
-    };
-    names.into_iter().map(read).collect()
-}
-
-fn restore(files: &Files) -> Arc<dyn Vfs> {
-    let vfs: Arc<dyn Vfs> = Arc::new(MemVfs::with_manual_clock(START));
-    vfs.create_dir_all(Path::new(DIR)).unwrap();
-    for (name, bytes) in files {
-        let file = vfs.create(&Path::new(DIR).join(name)).unwrap();
-        file.write_all_at(bytes, 0).unwrap();
-    }
-    vfs
 }
 
 /// The files of a store, what was written to it, and how much of that has to be there.

@@ -13,33 +13,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{DIR, START, crashable, moved, open, tiny};
-use siltstone::vfs::{CrashVfs, MemVfs, Vfs};
+use common::{DIR, Files, crashable, files, moved, open, restore, tiny};
+use siltstone::vfs::CrashVfs;
 use siltstone::{ErrorKind, Options, Problem, Report, Sizes, Store, SyncPolicy};
-
-type Files = Vec<(String, Vec<u8>)>;
-
-fn files(vfs: &dyn Vfs) -> Files {
-    let mut names = vfs.list(Path::new(DIR)).unwrap();
-    names.sort();
-    names.retain(|name| name != "LOCK");
-    let read = |name: String| {
-        let file = vfs.open(&Path::new(DIR).join(&name)).unwrap();
-        let mut bytes = vec![0; file.len().unwrap() as usize];
-        file.read_exact_at(&mut bytes, 0).unwrap();
-        (name, bytes)
-    };
-    names.into_iter().map(read).collect()
-}
-
-fn restore(files: &Files) -> Arc<dyn Vfs> {
-    let vfs: Arc<dyn Vfs> = Arc::new(MemVfs::with_manual_clock(START));
-    vfs.create_dir_all(Path::new(DIR)).unwrap();
-    for (name, bytes) in files {
-        vfs.create(&Path::new(DIR).join(name)).unwrap().write_all_at(bytes, 0).unwrap();
-    }
-    vfs
-}
 
 fn verify(files: &Files) -> Report {
     Store::verify_closed_in(restore(files), DIR, |_, _| ()).unwrap()

@@ -1,6 +1,6 @@
 //! Merging: what the planner says, done, and written into the manifest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -135,9 +135,10 @@ impl Shared {
         edit.dropped_segments = inputs.iter().map(|segment| segment.number()).collect();
         edit.next_segment = Some(self.next_segment.load(Ordering::Relaxed));
         edit.values = output.value_records;
-        edit.dropped_values = drop_dead_values(&mut version);
+        let live = version.live_bytes();
+        edit.dropped_values = drop_dead_values(&mut version, &live);
         edit.values.retain(|file| !edit.dropped_values.contains(&file.number));
-        edit.dropped_logs = dead_logs(&version, manifest.state(), &edit);
+        edit.dropped_logs = dead_logs(&live, manifest.state(), &edit);
         edit.logs.retain(|log| !edit.dropped_logs.contains(&log.number));
         manifest.commit(&edit)?;
         self.change_view(|view| {
@@ -187,17 +188,18 @@ fn fences(version: &Version, level: usize, inputs: &[Arc<Segment>]) -> Vec<Arc<S
     others.cloned().collect()
 }
 
+/// What [`Version::live_bytes`] says.
+type Live = BTreeMap<ValueHome, u64>;
+
 /// Logs that no segment refers to, nor any memtable: all that is in them is flushed.
-fn dead_logs(version: &Version, state: &State, edit: &Edit) -> Vec<u64> {
-    let live = version.live_bytes();
+fn dead_logs(live: &Live, state: &State, edit: &Edit) -> Vec<u64> {
     let flushed = edit.flushed.unwrap_or(state.flushed);
     let numbers = state.logs.range(..flushed.log).map(|(number, _)| *number);
     numbers.filter(|number| !live.contains_key(&ValueHome::Log(*number))).collect()
 }
 
 /// Takes the value files that no segment refers to out of the version; their numbers.
-fn drop_dead_values(version: &mut Version) -> Vec<u64> {
-    let live = version.live_bytes();
+fn drop_dead_values(version: &mut Version, live: &Live) -> Vec<u64> {
     let dead = version.values.extract_if(.., |number, _| !live.contains_key(&ValueHome::Moved(*number)));
     dead.map(|(number, _)| number).collect()
 }

@@ -197,3 +197,30 @@ impl History {
             .find(|state| visible(state, now) == *found)
     }
 }
+
+/// The files of a store by name, but for its lock.
+pub(crate) type Files = Vec<(String, Vec<u8>)>;
+
+pub(crate) fn files(vfs: &dyn Vfs) -> Files {
+    let mut names = vfs.list(Path::new(DIR)).unwrap();
+    names.sort();
+    names.retain(|name| name != "LOCK");
+    let read = |name: String| {
+        let file = vfs.open(&Path::new(DIR).join(&name)).unwrap();
+        let mut bytes = vec![0; file.len().unwrap() as usize];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        (name, bytes)
+    };
+    names.into_iter().map(read).collect()
+}
+
+/// A place that holds these files and nothing else.
+pub(crate) fn restore(files: &Files) -> Arc<dyn Vfs> {
+    let vfs: Arc<dyn Vfs> = Arc::new(MemVfs::with_manual_clock(START));
+    vfs.create_dir_all(Path::new(DIR)).unwrap();
+    for (name, bytes) in files {
+        let file = vfs.create(&Path::new(DIR).join(name)).unwrap();
+        file.write_all_at(bytes, 0).unwrap();
+    }
+    vfs
+}
