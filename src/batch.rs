@@ -1,6 +1,7 @@
 //! What a write asks for: operations, borrowed for one put or collected in a [`Batch`].
 
 use std::borrow::Cow;
+use std::ops::RangeBounds;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::entry::intern;
@@ -77,9 +78,20 @@ pub(crate) fn moment(micros: u64) -> SystemTime {
 /// One operation, borrowed and checked against the limits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Op<'a> {
+    /// The first key of a range.
     pub(crate) key: &'a [u8],
-    /// `None` deletes.
-    pub(crate) put: Option<Put<'a>>,
+    pub(crate) change: Change<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change<'a> {
+    Put(Put<'a>),
+    Delete,
+    /// Up to before the key `end`, or to the last one: all versions, or those older than `before`.
+    DeleteRange {
+        end: Option<&'a [u8]>,
+        before: Option<u64>,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -93,19 +105,27 @@ pub(crate) struct Put<'a> {
 impl<'a> Op<'a> {
     pub(crate) fn put(key: &'a [u8], value: &'a [u8], options: &'a PutOptions) -> Result<Self> {
         let PutOptions { content_type, metadata, expires } = options;
-        Self::checked(key, Some(Put { expires: *expires, content_type, meta: metadata, value }))
+        Self::checked(key, Change::Put(Put { expires: *expires, content_type, meta: metadata, value }))
     }
 
     pub(crate) fn delete(key: &'a [u8]) -> Result<Self> {
-        Self::checked(key, None)
+        Self::checked(key, Change::Delete)
     }
 
-    fn checked(key: &'a [u8], put: Option<Put<'a>>) -> Result<Self> {
-        key::check(key)?;
-        if let Some(put) = &put {
-            put.check(key)?;
+    fn checked(key: &'a [u8], change: Change<'a>) -> Result<Self> {
+        match &change {
+            Change::Put(put) => key::check(key).and_then(|()| put.check(key))?,
+            Change::Delete => key::check(key)?,
+            Change::DeleteRange { end, .. } => {
+                [Some(key), *end].into_iter().flatten().try_for_each(key::check_bound)?
+            }
         }
-        Ok(Self { key, put })
+        Ok(Self { key, change })
+    }
+
+    /// What it puts, if it does.
+    pub(crate) fn value(&self) -> Option<&Put<'a>> {
+        if let Change::Put(put) = &self.change { Some(put) } else { None }
     }
 }
 
@@ -138,9 +158,9 @@ impl Put<'_> {
 /// use siltstone::{Batch, Store};
 /// let store = Store::in_memory()?;
 /// let mut batch = Batch::new();
-/// batch.put("state/a", "1").put("state/b", "2").delete("state/c");
+/// batch.delete_prefix("state/").put("state/a", "1").put("state/b", "2");
 /// store.write(batch)?;
-/// assert!(store.exists("state/b")?);
+/// assert_eq!(store.list("state/")?.count(), 2);
 /// # Ok::<(), siltstone::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -154,16 +174,14 @@ pub struct Batch {
 #[derive(Clone, Debug)]
 struct Owned {
     key: usize,
-    /// `None` deletes.
-    put: Option<OwnedPut>,
+    change: OwnedChange,
 }
 
 #[derive(Clone, Debug)]
-struct OwnedPut {
-    meta: usize,
-    value: usize,
-    content_type: Cow<'static, str>,
-    expires: u64,
+enum OwnedChange {
+    Put { meta: usize, value: usize, content_type: Cow<'static, str>, expires: u64 },
+    Delete,
+    DeleteRange { end: Option<usize> },
 }
 
 impl Batch {
@@ -187,16 +205,37 @@ impl Batch {
         let key = self.append(key.as_ref());
         let meta = self.append(&options.metadata);
         let value = self.append(value.as_ref());
-        let content_type = intern(&options.content_type);
-        self.ops
-            .push(Owned { key, put: Some(OwnedPut { meta, value, content_type, expires: options.expires }) });
+        let (content_type, expires) = (intern(&options.content_type), options.expires);
+        self.ops.push(Owned { key, change: OwnedChange::Put { meta, value, content_type, expires } });
         self
     }
 
     /// Adds a delete.
     pub fn delete(&mut self, key: impl AsRef<[u8]>) -> &mut Self {
         let key = self.append(key.as_ref());
-        self.ops.push(Owned { key, put: None });
+        self.ops.push(Owned { key, change: OwnedChange::Delete });
+        self
+    }
+
+    /// Adds a delete of all keys that begin with these bytes; of all keys for an empty prefix. Those that the
+    /// batch itself put before are among them.
+    pub fn delete_prefix(&mut self, prefix: impl AsRef<[u8]>) -> &mut Self {
+        let prefix = prefix.as_ref();
+        self.delete_between(prefix, key::prefix_end(prefix).as_deref())
+    }
+
+    /// Adds a delete of all keys in a range.
+    pub fn delete_range<K: AsRef<[u8]>>(&mut self, range: impl RangeBounds<K>) -> &mut Self {
+        let (start, end) = key::bounds(&range);
+        self.delete_between(&start, end.as_deref())
+    }
+
+    fn delete_between(&mut self, start: &[u8], end: Option<&[u8]>) -> &mut Self {
+        if end.is_none_or(|end| start < end) {
+            let key = self.append(start);
+            let end = end.map(|end| self.append(end));
+            self.ops.push(Owned { key, change: OwnedChange::DeleteRange { end } });
+        }
         self
     }
 
@@ -238,13 +277,17 @@ impl Batch {
         let mut ops = Vec::with_capacity(self.ops.len());
         for owned in &self.ops {
             let key = up_to(owned.key);
-            let put = owned.put.as_ref().map(|put| Put {
-                expires: put.expires,
-                content_type: &put.content_type,
-                meta: up_to(put.meta),
-                value: up_to(put.value),
-            });
-            ops.push(Op::checked(key, put)?);
+            let change = match &owned.change {
+                OwnedChange::Put { meta, value, content_type, expires } => {
+                    let (meta, value) = (up_to(*meta), up_to(*value));
+                    Change::Put(Put { expires: *expires, content_type, meta, value })
+                }
+                OwnedChange::Delete => Change::Delete,
+                OwnedChange::DeleteRange { end } => {
+                    Change::DeleteRange { end: end.map(&mut up_to), before: None }
+                }
+            };
+            ops.push(Op::checked(key, change)?);
         }
         Ok(ops)
     }

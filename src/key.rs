@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::ops::Deref;
+use std::ops::{Bound, Deref, RangeBounds};
 
 use crate::error::{Error, Result};
 
@@ -182,6 +182,27 @@ pub(crate) fn check(key: &[u8]) -> Result<()> {
         "key '{}' is longer than the limit of {MAX_KEY_LEN} bytes; shorten it",
         Printable(key)
     )))
+}
+
+/// An end of a range, which may be the least key behind the longest.
+pub(crate) fn check_bound(bound: &[u8]) -> Result<()> {
+    check(bound.strip_suffix(&[0]).unwrap_or(bound))
+}
+
+/// The least key of a range, and the least behind it; `None` where there is none.
+pub(crate) fn bounds<K: AsRef<[u8]>>(range: &impl RangeBounds<K>) -> (Vec<u8>, Option<Vec<u8>>) {
+    let after = |key: &K| [key.as_ref(), &[0]].concat();
+    let first = match range.start_bound() {
+        Bound::Included(key) => key.as_ref().to_vec(),
+        Bound::Excluded(key) => after(key),
+        Bound::Unbounded => Vec::new(),
+    };
+    let end = match range.end_bound() {
+        Bound::Included(key) => Some(after(key)),
+        Bound::Excluded(key) => Some(key.as_ref().to_vec()),
+        Bound::Unbounded => None,
+    };
+    (first, end)
 }
 
 /// The least key that is greater than every key with this prefix; `None` where there is none.

@@ -27,6 +27,7 @@ mod batch;
 mod bounded;
 mod codec;
 mod connector;
+mod cover;
 mod cursor;
 mod entry;
 mod error;

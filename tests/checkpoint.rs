@@ -36,7 +36,10 @@ fn changes(index: usize) -> Vec<Change> {
     let value = vec![index as u8; len];
     let held = Held { value, metadata: Vec::new(), content_type: None, expires: 0 };
     let key = format!("logs/{:02}", index * 7 % 20).into_bytes();
-    vec![(key, (index % 6 != 5).then_some(held))]
+    if index % 23 == 22 {
+        return vec![Change::DeletePrefix(b"logs/1".to_vec())];
+    }
+    vec![Change::of(key, (index % 6 != 5).then_some(held))]
 }
 
 fn fill(store: &Store, model: &mut Model, indexes: std::ops::Range<usize>) {

@@ -37,7 +37,7 @@ fn store(policy: SyncPolicy, killed: bool) -> Subject {
         for index in 0..14u8 {
             let key = format!("logs/{:02}", (index * 5 + run) % 18).into_bytes();
             let value = (index % 5 != 4).then(|| held(index, [3, 40, 500][usize::from(index) % 3]));
-            let changes: Vec<Change> = vec![(key, value)];
+            let changes: Vec<Change> = vec![Change::of(key, value)];
             let position = store.write(batch(&changes)).unwrap();
             history.push(position, changes);
         }

@@ -31,13 +31,21 @@ fn workload() -> Vec<Vec<Change>> {
         let key = |index: u8| format!("logs/{:02}", (round * 7 + index) % 20).into_bytes();
         let len = [5, 60, 300, 23, 1000, 0][usize::from(round) % 6];
         writes.push(match round % 5 {
-            0 => vec![(key(0), Some(held(round, len))), (key(1), None), (key(2), Some(held(round, 8)))],
-            1 => vec![(key(3), None)],
-            _ => vec![(key(4), Some(held(round, len)))],
+            0 => vec![
+                Change::Put(key(0), held(round, len)),
+                Change::Delete(key(1)),
+                Change::Put(key(2), held(round, 8)),
+            ],
+            1 if round % 3 == 0 => {
+                vec![Change::DeleteRange(key(0), key(4)), Change::Put(key(3), held(round, 40))]
+            }
+            1 => vec![Change::Delete(key(3))],
+            _ => vec![Change::Put(key(4), held(round, len))],
         });
     }
-    writes.push(vec![(b"large".to_vec(), Some(held(7, 9000)))]);
-    writes.push(vec![(b"after".to_vec(), Some(held(8, 3)))]);
+    writes.push(vec![Change::Put(b"large".to_vec(), held(7, 9000))]);
+    writes.push(vec![Change::DeletePrefix(b"logs/0".to_vec())]);
+    writes.push(vec![Change::Put(b"after".to_vec(), held(8, 3))]);
     writes
 }
 

@@ -12,7 +12,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{DIR, Held, History, Model, START, apply, batch, dump, open, tiny, visible};
+use common::{Change, DIR, Held, History, Model, START, apply, batch, dump, open, tiny, visible};
 use siltstone::vfs::{Fault, FaultVfs, Injection, MemVfs, Vfs};
 use siltstone::{ErrorKind, Position, SyncPolicy};
 
@@ -32,7 +32,10 @@ fn run(vfs: &Arc<dyn Vfs>, policy: SyncPolicy) -> (History, Vec<siltstone::Error
     for round in 0..40u8 {
         let key = format!("logs/{:02}", round % 16).into_bytes();
         let len = [5, 60, 300, 23, 1000][usize::from(round) % 5];
-        let changes = vec![(key, (round % 7 != 6).then(|| held(round, len)))];
+        let changes = match round {
+            20 | 35 => vec![Change::DeletePrefix(b"logs/0".to_vec())],
+            _ => vec![Change::of(key, (round % 7 != 6).then(|| held(round, len)))],
+        };
         match store.write(batch(&changes)) {
             Ok(_) => {
                 apply(&mut model, &changes);

@@ -54,7 +54,10 @@ fn held() -> impl Strategy<Value = Held> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let change = (key(), prop::option::weighted(0.8, held()));
+    let change = prop_oneof![
+        40 => (key(), prop::option::weighted(0.8, held())).prop_map(|(key, held)| Change::of(key, held)),
+        1 => prop_oneof![Just(b"logs/request/02".to_vec()), key()].prop_map(Change::DeletePrefix),
+    ];
     prop_oneof![
         20 => prop::collection::vec(change, 1..4).prop_map(Step::Write),
         8 => Just(Step::Refresh),
@@ -119,7 +122,11 @@ impl Subject {
         self.writer.write(batch(changes)).unwrap();
         apply(&mut state, changes);
         let numbers = changes.iter().zip(last + 1..);
-        written.extend(numbers.map(|((key, _), number)| (key.clone(), number)));
+        written.extend(numbers.filter_map(|(change, number)| match change {
+            Change::Put(key, _) | Change::Delete(key) => Some((key.clone(), number)),
+            // What it deletes is not shown until it is put again.
+            Change::DeletePrefix(_) | Change::DeleteRange(..) => None,
+        }));
         let end = last + changes.len() as u64;
         self.states.insert(end, state);
         self.written.insert(end, written);
@@ -277,7 +284,7 @@ fn values_that_have_moved_and_that_move_meanwhile_are_followed() {
             } else {
                 format!("state/{}", round % 10)
             };
-            let changes = vec![(key.into_bytes(), Some(held))];
+            let changes = vec![Change::Put(key.into_bytes(), held)];
             writer.write(batch(&changes)).unwrap();
             apply(&mut model, &changes);
             if round % 5 == 0 {

@@ -152,6 +152,7 @@ fn fill(store: &Store, clock: &MemVfs, indexes: std::ops::Range<usize>) {
             let mut batch = Batch::new();
             batch.put(format!("batch/{index}"), value(index + 3)).delete("logs/00");
             batch.put([0xff, index as u8], value(index + 4));
+            batch.delete_range(format!("logs/{:02}", index % 40)..format!("logs/{:02}", index % 40 + 3));
             store.write(batch).unwrap();
         }
     }

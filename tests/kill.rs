@@ -42,9 +42,10 @@ fn write(thread: usize, index: usize) -> Vec<Change> {
         expires: 0,
     };
     match index % 6 {
-        0 => vec![(key(0), Some(held.clone())), (key(1), None), (key(2), Some(held))],
-        5 => vec![(key(3), None)],
-        _ => vec![(key(4), Some(held))],
+        0 => vec![Change::Put(key(0), held.clone()), Change::Delete(key(1)), Change::Put(key(2), held)],
+        5 if index.is_multiple_of(5) => vec![Change::DeletePrefix(format!("{thread}/1").into_bytes())],
+        5 => vec![Change::Delete(key(3))],
+        _ => vec![Change::Put(key(4), held)],
     }
 }
 

@@ -67,7 +67,13 @@ fn held() -> impl Strategy<Value = Held> {
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    (key(), prop::option::weighted(0.8, held()))
+    prop_oneof![
+        40 => (key(), held()).prop_map(|(key, held)| Change::Put(key, held)),
+        9 => key().prop_map(Change::Delete),
+        1 => prop_oneof![Just(b"logs/request/01".to_vec()), Just(b"z".to_vec()), key()]
+            .prop_map(Change::DeletePrefix),
+        1 => (key(), key()).prop_map(|(start, end)| Change::DeleteRange(start, end)),
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -157,7 +163,7 @@ impl Subject {
             .unwrap();
         assert_eq!(existed, expected);
         if existed {
-            let change = vec![(key, None)];
+            let change = vec![Change::Delete(key)];
             apply(&mut self.model, &change);
             self.history.push(position, change);
         }

@@ -23,7 +23,7 @@ pub fn block(data: &[u8]) {
     Entry { value_len, place: place_in_entry, ..Entry::tombstone(1) }.encode(&mut entry);
     let mut writer = SegmentWriter::create(&vfs, path).unwrap();
     writer.add(b"", 0, &entry).unwrap();
-    writer.finish().unwrap();
+    writer.finish(0).unwrap();
     let mut bytes = read(&vfs, path);
     // The footer's first field is the length of the blocks; a block's last four bytes are its checksum.
     let footer = bytes.len() - 72;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::bounded;
+use crate::cover::Cover;
 use crate::error::{ErrorKind, Result};
 use crate::fuzzing::input::{Input, place, read};
 use crate::manifest::{Edit, Flushed, LogRecord, Manifest, SegmentRecord, State, ValueRecord, recover};
@@ -78,6 +79,7 @@ fn edit(input: &mut Input<'_>, state: &State) -> Edit {
         dropped_segments: Vec::new(),
         values: vec![ValueRecord { number: number + 1, len: number }],
         dropped_values: state.values.keys().next().filter(|_| dropped).copied().into_iter().collect(),
+        covers: Some(vec![Cover { start: vec![input.byte()], end: None, before: number, seq: number }]),
         flushed: (!dropped).then_some(Flushed { log: number, ..Flushed::default() }),
         next_segment: Some(number + 1),
         next_log: None,

@@ -92,7 +92,7 @@ fn damaged_file(input: &mut Input<'_>) {
     for ((key, Reverse(seq)), entry) in &items {
         writer.add(key, *seq, entry).unwrap();
     }
-    writer.finish().unwrap();
+    writer.finish(0).unwrap();
     let mut bytes = read(&vfs, path);
     assert!(check(open(&bytes), &items), "a whole segment is refused");
     input.damage(&mut bytes);

@@ -153,7 +153,7 @@ impl Appender {
     /// Appends one frame. On an error nothing was appended.
     #[inline]
     pub(crate) fn append(&mut self, head: &[u8], ops: &[Op<'_>]) -> Result<()> {
-        let puts = ops.iter().filter_map(|op| op.put.as_ref());
+        let puts = ops.iter().filter_map(Op::value);
         let payload: usize = puts.map(|put| put.meta.len() + put.value.len()).sum();
         self.put_bytes(head, ops, head.len() + payload)
     }
@@ -174,7 +174,7 @@ impl Appender {
     #[inline]
     fn store(&mut self, head: &[u8], ops: &[Op<'_>], len: usize) -> bool {
         let Some(mut spare) = self.map.spare(len) else { return false };
-        let puts = ops.iter().filter_map(|op| op.put.as_ref());
+        let puts = ops.iter().filter_map(Op::value);
         let pieces = puts.flat_map(|put| [put.meta, put.value]);
         for piece in std::iter::once(head).chain(pieces) {
             let Some((place, rest)) = spare.split_at_mut_checked(piece.len()) else { return false };
@@ -186,7 +186,7 @@ impl Appender {
 
     fn write(&mut self, head: &[u8], ops: &[Op<'_>]) -> Result<bool> {
         let mut offset = self.map.published() as u64;
-        let puts = ops.iter().filter_map(|op| op.put.as_ref());
+        let puts = ops.iter().filter_map(Op::value);
         let pieces = puts.flat_map(|put| [put.meta, put.value]);
         self.gathered.clear();
         for piece in std::iter::once(head).chain(pieces) {

@@ -5,8 +5,10 @@
 //! table   = head:varint seq:varint time:varint [durable:varint] op*
 //! head    = number of operations * 2 + (1 if durable is given)
 //! op      = flags:u8 key_len:varint [expires:varint] [content_type] [meta_len:varint]
-//!           [value_len:varint crc:u32] key
-//! flags   = bits 0-1: 0 delete, 1 put; bit 2: expires; bit 3: content_type; bit 4: meta_len
+//!           [value_len:varint crc:u32] key                                       put or delete
+//!         | flags:u8 key_len:varint [end_len:varint] [before:varint] key [end]   delete of a range
+//! flags   = bits 0-1: 0 delete, 1 put, 2 delete of a range;
+//!           of a put, bit 2: expires; bit 3: content_type; bit 4: meta_len; of a range, bit 2: end; bit 3: before
 //! payload = meta value                         (of each put, in order; checked by the op's crc)
 //! ```
 //! `crc` covers `table_len` and the table, and starts from the log's salt and the frame's offset. `seq`
@@ -17,7 +19,7 @@ use std::ops::Range;
 
 use crc32fast::Hasher;
 
-use crate::batch::Op;
+use crate::batch::{Change, Op};
 use crate::codec::{Malformed, Reader, put_varint, salted_crc};
 use crate::entry::{content_type, length32, put_content_type};
 use crate::log::header::LogId;
@@ -27,7 +29,12 @@ pub(crate) const FRAME_HEAD: usize = 8;
 /// Memory for a table that is kept for the next one.
 const KEPT: usize = 1 << 20;
 
+const DELETE: u8 = 0;
 const PUT: u8 = 1;
+const DELETE_RANGE: u8 = 2;
+/// Of a range.
+const END: u8 = 1 << 2;
+const BEFORE: u8 = 1 << 3;
 const EXPIRES: u8 = 1 << 2;
 const CONTENT_TYPE: u8 = 1 << 3;
 const META: u8 = 1 << 4;
@@ -56,11 +63,15 @@ impl TableBuilder {
     pub(crate) fn add(&mut self, op: &Op<'_>) {
         self.count += 1;
         let out = &mut self.ops;
-        let Some(put) = &op.put else {
-            out.push(0);
-            put_varint(out, op.key.len() as u64);
-            out.extend_from_slice(op.key);
-            return;
+        let put = match &op.change {
+            Change::Put(put) => put,
+            Change::Delete => {
+                out.push(DELETE);
+                put_varint(out, op.key.len() as u64);
+                out.extend_from_slice(op.key);
+                return;
+            }
+            Change::DeleteRange { end, before } => return add_range(out, op.key, *end, *before),
         };
         let flags = PUT
             | if put.expires == 0 { 0 } else { EXPIRES }
@@ -116,6 +127,21 @@ impl TableBuilder {
     }
 }
 
+fn add_range(out: &mut Vec<u8>, start: &[u8], end: Option<&[u8]>, before: Option<u64>) {
+    let end_flag = if end.is_some() { END } else { 0 };
+    let before_flag = if before.is_some() { BEFORE } else { 0 };
+    out.push(DELETE_RANGE | end_flag | before_flag);
+    put_varint(out, start.len() as u64);
+    if let Some(end) = end {
+        put_varint(out, end.len() as u64);
+    }
+    if let Some(before) = before {
+        put_varint(out, before);
+    }
+    out.extend_from_slice(start);
+    out.extend_from_slice(end.unwrap_or_default());
+}
+
 fn payload_crc(meta: &[u8], value: &[u8]) -> u32 {
     if meta.is_empty() {
         return crc32fast::hash(value);
@@ -147,6 +173,11 @@ pub(crate) struct FrameOp<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action<'a> {
     Delete,
+    /// From the key on up to before `end`, or to the last: all versions, or those older than `before`.
+    DeleteRange {
+        end: Option<&'a [u8]>,
+        before: Option<u64>,
+    },
     Put {
         expires: u64,
         content_type: &'a str,
@@ -234,8 +265,15 @@ impl<'a> Ops<'a> {
         let reader = &mut self.reader;
         let flags = reader.u8()?;
         let key_len = reader.length()?;
-        if flags == 0 {
+        if flags == DELETE {
             return Ok(FrameOp { key: reader.take(key_len)?, action: Action::Delete });
+        }
+        if flags & !(END | BEFORE) == DELETE_RANGE {
+            let end_len = if flags & END == 0 { None } else { Some(reader.length()?) };
+            let before = if flags & BEFORE == 0 { None } else { Some(reader.varint()?) };
+            let key = reader.take(key_len)?;
+            let end = end_len.map(|len| reader.take(len)).transpose()?;
+            return Ok(FrameOp { key, action: Action::DeleteRange { end, before } });
         }
         if flags & PUT == 0 || flags & !KNOWN != 0 {
             return Err(Malformed);
@@ -280,6 +318,8 @@ mod tests {
         let mut builder = TableBuilder::default();
         builder.add(&Op::put(b"key", b"value", &options).unwrap());
         builder.add(&Op::delete(b"gone").unwrap());
+        let change = Change::DeleteRange { end: Some(b"b"), before: Some(3) };
+        builder.add(&Op { key: b"a", change });
         let mut bytes = vec![0; offset as usize];
         bytes.extend_from_slice(builder.finish(ID, offset, 7, 11, Some(5)));
         bytes.extend_from_slice(b"{}value");
@@ -290,10 +330,12 @@ mod tests {
     fn a_frame_comes_back() {
         let bytes = sample(10);
         let frame = Frame::decode(&bytes[10..], ID, 10).unwrap();
-        assert_eq!((frame.seq, frame.time, frame.durable, frame.count), (7, 11, Some(5), 2));
+        assert_eq!((frame.seq, frame.time, frame.durable, frame.count), (7, 11, Some(5), 3));
         assert_eq!(frame.verify(&bytes), Ok(bytes.len() as u64));
         let keys: Vec<_> = frame.ops().map(|op| op.unwrap().key).collect();
-        assert_eq!(keys, [&b"key"[..], b"gone"]);
+        let last = frame.ops().last().unwrap().unwrap().action;
+        assert_eq!(last, Action::DeleteRange { end: Some(b"b"), before: Some(3) });
+        assert_eq!(keys, [&b"key"[..], b"gone", b"a"]);
     }
 
     #[test]

@@ -149,7 +149,7 @@ mod tests {
         let mut builder = TableBuilder::default();
         ops.iter().for_each(|op| builder.add(op));
         log.extend_from_slice(builder.finish(ID, log.len() as u64, 1, 0, None));
-        for put in ops.iter().filter_map(|op| op.put) {
+        for put in ops.iter().filter_map(Op::value) {
             log.extend_from_slice(put.meta);
             log.extend_from_slice(put.value);
         }

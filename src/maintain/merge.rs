@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::cover::Covers;
 use crate::cursor::{MergeCursor, Source};
 use crate::entry::{Entry, Place};
 use crate::error::{Error, Result};
@@ -53,6 +54,10 @@ pub(crate) struct Merge<'a> {
     pub(crate) segment_size: usize,
     pub(crate) next_number: Box<dyn Fn() -> u64 + 'a>,
     pub(crate) rehome: Rehome<'a>,
+    /// What lies in these, and is older, ends here. They are durable.
+    pub(crate) covers: Covers,
+    /// All ranges that were deleted up to this operation are among them, or have nothing under them.
+    pub(crate) purged: u64,
     /// Called again and again, for what cannot wait until a long merge is done.
     pub(crate) pause: Box<dyn Fn() -> Result<()> + 'a>,
 }
@@ -95,7 +100,9 @@ impl Merge<'_> {
                 first = false;
                 last.clear();
                 last.extend_from_slice(cursor.key());
-                self.write_one(&cursor, output)?;
+                if !self.covers.hide(cursor.key(), cursor.seq(), u64::MAX) {
+                    self.write_one(&cursor, output)?;
+                }
             }
             cursor.advance()?;
         }
@@ -215,7 +222,7 @@ impl<'a, 'm> Writing<'a, 'm> {
 
     fn finish_segment(&mut self) -> Result<()> {
         let Some((number, writer)) = self.current.take() else { return Ok(()) };
-        writer.finish()?;
+        writer.finish(self.merge.purged)?;
         let path = crate::segment::path(self.merge.dir, number);
         let segment = Segment::open(self.merge.vfs, &path, number)?;
         let level = (self.merge.level)(&segment.properties().first_key, &segment.properties().last_key);

@@ -3,7 +3,9 @@
 mod merge;
 mod plan;
 mod space;
+mod spent;
 
 pub(crate) use merge::{Fate, Merge, Output, Rehome};
 pub(crate) use plan::{Claim, Plan, home_level, is_bottom, plan};
 pub(crate) use space::Space;
+pub(crate) use spent::covered;

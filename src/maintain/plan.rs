@@ -8,9 +8,10 @@
 //! runs of a program leave, are merged in size classes, so that each byte is rewritten a number of times
 //! that grows with the logarithm of their number.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::cover::Covers;
 use crate::entry::ValueHome;
 use crate::maintain::space::Space;
 use crate::manifest::{LEVELS, Version};
@@ -19,6 +20,9 @@ use crate::segment::Segment;
 
 /// Neighbours in a level are merged when this many of one size class stand side by side.
 const RUN: usize = 8;
+
+/// So many deleted ranges may have something left under them.
+const MAX_COVERS: usize = 128;
 
 /// The size classes' upper ends, in bytes. Larger segments stay as they are.
 const CLASSES: [u64; 3] = [16 << 10, 128 << 10, 1 << 20];
@@ -55,6 +59,7 @@ pub(crate) fn plan(version: &Version, space: &Space, sizes: &Sizes) -> Option<Pl
     let plan = level0(version, sizes)
         .or_else(|| too_large(version, sizes))
         .or_else(|| empty(version, &victims))
+        .or_else(|| hidden(version))
         .or_else(|| small_run(version, sizes))?;
     Some(match plan {
         Plan::Merge { inputs, level, .. } => Plan::Merge { inputs, level, victims },
@@ -66,6 +71,34 @@ pub(crate) fn plan(version: &Version, space: &Space, sizes: &Sizes) -> Option<Pl
 fn empty(version: &Version, victims: &BTreeSet<ValueHome>) -> Option<Plan> {
     let (level, segment) = version.segments().max_by_key(|(_, segment)| held(segment, victims))?;
     (held(segment, victims) > 0).then(|| merge(vec![segment.clone()], level))
+}
+
+/// Writes a segment anew, in its place, of which deleted ranges hide a quarter; or, when there are too many
+/// such ranges, which every read has to look through, the one that lies under most of them.
+fn hidden(version: &Version) -> Option<Plan> {
+    let covers = Covers::new(version.covers.clone());
+    if covers.is_empty() {
+        return None;
+    }
+    let in_place = |(level, segment): (usize, &Arc<Segment>)| merge(vec![segment.clone()], level);
+    let mostly = version.segments().find(|(_, segment)| is_hidden(segment, &covers));
+    if mostly.is_some() || version.covers.len() <= MAX_COVERS {
+        return mostly.map(in_place);
+    }
+    let mut times = BTreeMap::<u64, usize>::new();
+    for (_, segment) in version.covers.iter().flat_map(|cover| version.under(cover)) {
+        *times.entry(segment.number()).or_default() += 1;
+    }
+    version.segments().max_by_key(|(_, segment)| times.get(&segment.number())).map(in_place)
+}
+
+/// Whether a quarter of a segment's blocks, or more, are in gaps.
+fn is_hidden(segment: &Segment, covers: &Covers) -> bool {
+    let properties = segment.properties();
+    let range = (&*properties.first_key, Some(&*properties.last_key));
+    let gaps = covers.gaps(range, properties.last_seq, u64::MAX);
+    let blocks = gaps.iter().map(|gap| segment.blocks_within(&gap.start, gap.end.as_deref()));
+    !gaps.is_empty() && blocks.sum::<usize>() * 4 >= segment.blocks()
 }
 
 fn merge(inputs: Vec<Arc<Segment>>, level: usize) -> Plan {

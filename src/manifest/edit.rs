@@ -2,6 +2,7 @@
 
 use bincode::{Decode, Encode};
 
+use crate::cover::Cover;
 use crate::log::{LogId, Position};
 
 /// A log that belongs to the store.
@@ -68,6 +69,8 @@ pub(crate) struct Edit {
     pub(crate) dropped_segments: Vec<u64>,
     pub(crate) values: Vec<ValueRecord>,
     pub(crate) dropped_values: Vec<u64>,
+    /// All deleted ranges of which something is left in segments, if they are others than before.
+    pub(crate) covers: Option<Vec<Cover>>,
     pub(crate) flushed: Option<Flushed>,
     /// All numbers of segments and value files below this were used.
     pub(crate) next_segment: Option<u64>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::cover::Cover;
 use crate::entry::ValueHome;
 use crate::manifest::{Edit, Flushed, LogRecord, SegmentRecord, ValueRecord};
 use crate::segment::Segment;
@@ -17,6 +18,8 @@ pub(crate) struct State {
     pub(crate) logs: BTreeMap<u64, LogRecord>,
     pub(crate) segments: BTreeMap<u64, SegmentRecord>,
     pub(crate) values: BTreeMap<u64, ValueRecord>,
+    /// Deleted ranges of which something is left in segments.
+    pub(crate) covers: Vec<Cover>,
     pub(crate) flushed: Flushed,
     pub(crate) next_segment: u64,
     pub(crate) next_log: u64,
@@ -48,6 +51,9 @@ impl State {
         self.values.extend(edit.values.iter().map(|values| (values.number, *values)));
         self.segments.extend(edit.segments.iter().map(|segment| (segment.number, *segment)));
         self.logs.extend(edit.logs.iter().map(|log| (log.number, *log)));
+        if let Some(covers) = &edit.covers {
+            self.covers.clone_from(covers);
+        }
         self.flushed = edit.flushed.unwrap_or(self.flushed);
         self.next_segment = self.next_segment.max(edit.next_segment.unwrap_or(0));
         self.next_log = self.next_log.max(edit.next_log.unwrap_or(0));
@@ -60,6 +66,7 @@ impl State {
             logs: self.logs.values().copied().collect(),
             segments: self.segments.values().copied().collect(),
             values: self.values.values().copied().collect(),
+            covers: (!self.covers.is_empty()).then(|| self.covers.clone()),
             flushed: Some(self.flushed),
             next_segment: Some(self.next_segment),
             next_log: Some(self.next_log),
@@ -68,11 +75,14 @@ impl State {
     }
 }
 
-/// The live segments and value files, open.
+/// The live segments and value files, open, and the deleted ranges of which something is left in them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Version {
     pub(crate) levels: [Vec<Arc<Segment>>; LEVELS],
     pub(crate) values: BTreeMap<u64, Arc<ValueFile>>,
+    pub(crate) covers: Vec<Arc<Cover>>,
+    /// Ranges that were deleted by later operations are in the logs yet.
+    pub(crate) settled: u64,
 }
 
 impl Version {
@@ -99,6 +109,21 @@ impl Version {
     pub(crate) fn segments(&self) -> impl Iterator<Item = (usize, &Arc<Segment>)> {
         let numbered = self.levels.iter().enumerate();
         numbered.flat_map(|(level, segments)| segments.iter().map(move |segment| (level, segment)))
+    }
+
+    /// With the deleted ranges that a state holds.
+    pub(crate) fn covered(self, state: &State) -> Self {
+        let covers = state.covers.iter().cloned().map(Arc::new).collect();
+        Self { covers, settled: state.flushed.seq, ..self }
+    }
+
+    /// The segments that may hold a version that this cover hides.
+    pub(crate) fn under(&self, cover: &Cover) -> impl Iterator<Item = (usize, &Arc<Segment>)> {
+        self.segments().filter(|(_, segment)| {
+            let properties = segment.properties();
+            let is_older = properties.purged < cover.seq && properties.first_seq < cover.before;
+            is_older && segment.may_hold_within(&cover.start, cover.end.as_deref())
+        })
     }
 
     /// How many bytes the live segments refer to, in each log and value file.

@@ -56,6 +56,22 @@ struct Step {
     value: Range<usize>,
 }
 
+impl Segment {
+    /// Whether it has keys from `start` on and before `end`; also if that cannot be read.
+    pub(crate) fn may_hold_within(self: &Arc<Self>, start: &[u8], end: Option<&[u8]>) -> bool {
+        let is_before_end = |key: &[u8]| end.is_none_or(|end| key < end);
+        let (first, last) = (&*self.properties().first_key, &*self.properties().last_key);
+        if last < start || !is_before_end(first) {
+            return false;
+        }
+        if first >= start || is_before_end(last) {
+            return true;
+        }
+        let mut cursor = SegmentCursor::new(self.clone());
+        cursor.seek(start, u64::MAX).is_err() || cursor.valid() && is_before_end(cursor.key())
+    }
+}
+
 impl SegmentCursor {
     pub(crate) fn new(segment: Arc<Segment>) -> Self {
         Self {

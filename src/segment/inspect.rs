@@ -113,7 +113,7 @@ impl Reading<'_, '_> {
             self.inspector.read(len);
         }
         if let Some(properties) = properties.filter(|_| self.whole) {
-            let found = std::mem::take(&mut self.summary).finish(first_key, last.key);
+            let found = std::mem::take(&mut self.summary).finish(first_key, last.key, properties.purged);
             if found != *properties {
                 let keys = (Some(&*found.first_key), Some(&*found.last_key));
                 self.inspector.damage(keys, "its properties are not those of its entries".into());

@@ -30,6 +30,8 @@ pub(crate) struct Properties {
     pub(crate) last_expiry: u64,
     /// How many items expire. If this is `entries`, all do; tombstones never do.
     pub(crate) expiring: u64,
+    /// Nothing in it is hidden by ranges that were deleted up to this operation.
+    pub(crate) purged: u64,
     /// How many bytes of each log the items refer to, by log.
     pub(crate) logs: Vec<(u64, u64)>,
     /// How many bytes of each value file the items refer to, by file.
@@ -82,8 +84,8 @@ impl Summary {
         self.properties.entries
     }
 
-    pub(super) fn finish(self, first_key: Vec<u8>, last_key: Vec<u8>) -> Properties {
-        let mut properties = Properties { first_key, last_key, ..self.properties };
+    pub(super) fn finish(self, first_key: Vec<u8>, last_key: Vec<u8>, purged: u64) -> Properties {
+        let mut properties = Properties { first_key, last_key, purged, ..self.properties };
         for (home, bytes) in self.stored {
             match home {
                 ValueHome::Log(number) => properties.logs.push((number, bytes)),

@@ -112,6 +112,18 @@ impl Segment {
         Ok(None)
     }
 
+    /// How many blocks it has.
+    pub(crate) fn blocks(&self) -> usize {
+        self.index().map_or(0, |index| index.blocks())
+    }
+
+    /// About how many of them have keys from `start` on and before `end`.
+    pub(crate) fn blocks_within(&self, start: &[u8], end: Option<&[u8]>) -> usize {
+        let Ok(index) = self.index() else { return 0 };
+        let end = end.map_or(index.blocks(), |end| index.find(end));
+        end.saturating_sub(index.find(start))
+    }
+
     #[inline]
     pub(super) fn index(&self) -> Result<Index<'_>> {
         Index::parse(self.bytes(self.index.clone())).map_err(|Malformed| damaged(&self.path, "index"))

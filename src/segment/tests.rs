@@ -26,7 +26,7 @@ fn write(model: &Model, block_target: usize) -> MemVfs {
     for ((key, Reverse(seq)), entry) in model {
         writer.add(key, *seq, entry).unwrap();
     }
-    writer.finish().unwrap();
+    writer.finish(0).unwrap();
     vfs
 }
 
@@ -291,7 +291,7 @@ fn properties_sum_the_entries_up() {
         entry.encode(&mut bytes);
         writer.add(&[at as u8], 20 - at as u64, &bytes).unwrap();
     }
-    writer.finish().unwrap();
+    writer.finish(0).unwrap();
     let segment = open(&vfs).unwrap();
     let properties = segment.properties();
     assert_eq!((properties.entries, properties.tombstones, properties.expiring), (4, 1, 1));
@@ -311,7 +311,7 @@ fn items_out_of_order_and_damaged_entries_are_refused() {
         assert_eq!(writer.add(key, seq, entry).unwrap_err().kind(), ErrorKind::Corruption);
     }
     writer.add(b"b", 4, &entry).unwrap();
-    writer.finish().unwrap();
+    writer.finish(0).unwrap();
     assert_eq!(open(&vfs).unwrap().properties().entries, 2);
 }
 

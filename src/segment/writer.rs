@@ -132,8 +132,9 @@ impl SegmentWriter {
         Error::io(format!("cannot {doing} {}", self.path.display()), error)
     }
 
-    /// Writes the rest and makes the file's bytes durable; its name is durable after a directory sync.
-    pub(crate) fn finish(mut self) -> Result<()> {
+    /// Writes the rest and makes the file's bytes durable; its name is durable after a directory sync. Nothing in
+    /// it is hidden by ranges that were deleted up to the operation `purged`.
+    pub(crate) fn finish(mut self, purged: u64) -> Result<()> {
         if !self.block.is_empty() {
             self.end_block(None)?;
         }
@@ -151,7 +152,7 @@ impl SegmentWriter {
         let index = self.part(&index);
         let first = std::mem::take(&mut self.first_key);
         let last = std::mem::take(&mut self.last_key);
-        let properties = std::mem::take(&mut self.summary).finish(first, last);
+        let properties = std::mem::take(&mut self.summary).finish(first, last, purged);
         let footer = Footer { blocks, filter, index, properties: self.part(&properties.to_bytes()) };
         self.part(&footer.to_bytes());
         self.write()?;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::cover::Covers;
 use crate::cursor::Source;
 use crate::entry::{Entry, Place, Pointer, ValueHome};
 use crate::error::Result;
 use crate::log::{LogFile, Position};
 use crate::maintain::{Claim, Fate, Merge, home_level};
 use crate::manifest::{Edit, Flushed, LEVELS, LogRecord};
-use crate::memtable::MemtableCursor;
 use crate::store::shared::Shared;
 use crate::store::view::{Frozen, View};
 
@@ -37,14 +37,17 @@ impl Shared {
         // The segment will point into the logs: those bytes come first.
         self.wait_durable(frozen.end)?;
         let version = &view.version;
+        let covers: Vec<_> = version.covers.iter().chain(&frozen.covers).cloned().collect();
         let merge = Merge {
             is_bottom: Box::new(|key| home_level(version, claim, key, key) == LEVELS - 1),
             fences: version.levels.last().cloned().unwrap_or_default(),
             most_cuts: FLUSH_CUTS,
             rehome: Box::new(|entry| inline(folded, entry)),
+            covers: Covers::new(covers),
+            purged: frozen.seq,
             ..self.merge(|first, last| home_level(version, claim, first, last))
         };
-        let sources = vec![Source::Memtable(MemtableCursor::new(frozen.table.clone()))];
+        let sources = vec![Source::memtable(&frozen.table, Vec::new())];
         let output = merge.run(sources)?;
         let mut flushed =
             Flushed { log: frozen.end.log, offset: frozen.end.offset, seq: frozen.seq, time: frozen.time };
@@ -57,7 +60,7 @@ impl Shared {
             logs: self.ends(&view, frozen, flushed.position()),
             ..Edit::default()
         };
-        self.install(edit, output, &[])?;
+        self.install(edit, output, &[], &frozen.covers)?;
         Ok(true)
     }
 
@@ -82,12 +85,13 @@ impl Shared {
         {
             let mut writer = self.writer.lock();
             let end = writer.position();
-            if !self.view().active.is_empty() {
+            if !writer.is_flushed(&self.view().active) {
                 self.freeze(&mut writer, end);
             }
         }
         while self.flush_oldest((self.view().frozen.len() == 1).then_some(&folded), None)? {}
         self.drop_unused(unused)?;
+        self.drop_covered(&[])?;
         while let Some(plan) = self.plan()
             && (plan.bytes() <= CLOSING_MERGE || self.is_crowded())
         {

@@ -206,6 +206,35 @@ impl Store {
         self.shared().commit_delete(key.as_ref())
     }
 
+    /// Deletes all keys that begin with these bytes; all keys for an empty prefix. However many there are, it
+    /// takes one small write: they are gone when it returns, and their files soon after, but for those that a
+    /// reader holds.
+    ///
+    /// ```
+    /// let store = siltstone::Store::in_memory()?;
+    /// store.put("logs/1", "{}")?;
+    /// store.put("state/a", "{}")?;
+    /// store.delete_prefix("logs/")?;
+    /// assert_eq!(store.list("")?.count(), 1);
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::put`].
+    pub fn delete_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Position> {
+        self.write(Batch::new().delete_prefix(prefix))
+    }
+
+    /// Deletes all keys in a range, as [`Store::delete_prefix`] does those of a prefix.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::put`].
+    pub fn delete_range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<Position> {
+        self.write(Batch::new().delete_range(range))
+    }
+
     /// Whether a write is not done before it is durable.
     pub(crate) fn is_immediate(&self) -> bool {
         self.shared().is_immediate()

@@ -36,7 +36,8 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Pa
     let segments = segments.map(|record| open_segment(&*vfs, dir, record)).collect::<Result<Vec<_>>>()?;
     let values = manifest.state().values.values();
     let values = values.map(|record| ValueFile::open(&*vfs, dir, record.number, record.len));
-    let version = Version::new(segments, values.collect::<Result<Vec<_>>>()?);
+    let values = values.collect::<Result<Vec<_>>>()?;
+    let version = Version::new(segments, values).covered(manifest.state());
     let replayed = Replayed::read(&*vfs, dir, &options, manifest.state())?;
     manifest.amend(&replayed.edit)?;
     let state = manifest.state();
@@ -45,8 +46,7 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Pa
     let space = space(&vfs, dir, &options, &manifest);
     let Replayed { intake, logs, mut leftovers, .. } = replayed;
     leftovers.unnamed = unnamed;
-    let active = intake.tables.table.table().clone();
-    let view = View { active, frozen: intake.frozen, version: Arc::new(version), logs };
+    let view = View::new(&intake.tables, intake.frozen, Arc::new(version), logs);
     let (durable, recovery) = (intake.end, intake.recovery);
     let writer = Writer::new(space, intake.tables, durable, next_log);
     let dir = dir.into();

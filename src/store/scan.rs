@@ -69,7 +69,7 @@ impl Walk {
         let front = match &mut self.front {
             Some(front) => front,
             none => {
-                let sources = self.view.sources(&self.first, self.end.as_deref(), self.after);
+                let sources = self.view.sources((&self.first, self.end.as_deref()), self.after, self.seq);
                 let cursor = MergeCursor::forward(sources, Some((&self.first, u64::MAX)))?;
                 none.insert(Front { cursor, passing: None })
             }
@@ -88,7 +88,8 @@ impl Walk {
                 let passing = front.passing.get_or_insert_default();
                 passing.clear();
                 passing.extend_from_slice(key);
-                if cursor.seq() > self.after && !is_hidden(cursor.value(), self.now) {
+                let deleted = self.view.covers.hide(key, cursor.seq(), self.seq);
+                if cursor.seq() > self.after && !deleted && !is_hidden(cursor.value(), self.now) {
                     return Ok(true);
                 }
             }
@@ -117,7 +118,7 @@ impl Walk {
         let back = match &mut self.back {
             Some(back) => back,
             none => {
-                let sources = self.view.sources(&self.first, self.end.as_deref(), self.after);
+                let sources = self.view.sources((&self.first, self.end.as_deref()), self.after, self.seq);
                 let end = self.end.as_deref().map(|end| (end, u64::MAX));
                 let cursor = MergeCursor::backward(sources, end)?;
                 none.insert(Back { cursor, key: Vec::new(), seq: 0, entry: Vec::new() })
@@ -142,7 +143,8 @@ impl Walk {
                 }
                 cursor.advance()?;
             }
-            if found && !is_hidden(&back.entry, self.now) {
+            let deleted = self.view.covers.hide(&back.key, back.seq, self.seq);
+            if found && !deleted && !is_hidden(&back.entry, self.now) {
                 return Ok(true);
             }
         }

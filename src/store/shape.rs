@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::cover::{Cover, Covers, outermost};
 use crate::cursor::Source;
 use crate::entry::{Entry, Place, ValueHome};
 use crate::error::Result;
-use crate::maintain::{Claim, Fate, Merge, Output, Plan, Rehome, Space, is_bottom, plan};
+use crate::maintain::{Claim, Fate, Merge, Output, Plan, Rehome, Space, covered, is_bottom, plan};
 use crate::manifest::{Edit, LogRecord, SegmentRecord, State, Version};
-use crate::segment::{Segment, SegmentCursor};
+use crate::segment::Segment;
 use crate::store::shared::Shared;
 use crate::store::view::View;
 
@@ -18,6 +19,8 @@ impl Shared {
     /// come so fast that there is always one waiting, merges have their turn all the same.
     pub(crate) fn shape(&self) -> Result<()> {
         loop {
+            // First, for it needs no space.
+            self.drop_covered(&[])?;
             if !self.is_crowded() && self.flush_waiting(None)? {
                 continue;
             }
@@ -67,6 +70,8 @@ impl Shared {
             segment_size: self.options.sizes.segment,
             next_number: Box::new(|| self.next_segment.fetch_add(1, Ordering::Relaxed)),
             rehome: Box::new(|_| Ok(Fate::Stay)),
+            covers: Covers::default(),
+            purged: 0,
             pause: Box::new(|| Ok(())),
         }
     }
@@ -79,25 +84,36 @@ impl Shared {
                     SegmentRecord { number: segment.number(), level: level as u8, len: segment.len() };
                 let segments = vec![segment.clone()];
                 let output = Output { segments, records: vec![record], ..Output::default() };
-                self.install(Edit::default(), output, &[])
+                self.install(Edit::default(), output, &[], &[])
             }
             Plan::Merge { inputs, level, victims } => {
                 let view = self.view();
-                let cursors = inputs.iter().map(|input| Source::Segment(SegmentCursor::new(input.clone())));
+                let (covers, purged) = (Covers::new(view.version.covers.clone()), view.version.settled);
+                let cursors = inputs.iter().map(|input| source(input, &covers));
                 let claim = Claim::of(&inputs);
                 // Writers must not wait for a merge: what has to be flushed is, in the midst of it.
                 let pause = Box::new(|| {
                     if while_open {
                         self.check_open()?;
                     }
+                    self.drop_covered(&inputs)?;
                     self.flush_waiting(Some(&claim)).map(drop)
                 });
                 let rehome: Rehome<'_> = Box::new(|entry| Ok(self.fate(&view, &victims, entry)));
                 let is_bottom = Box::new(|key: &[u8]| is_bottom(&view.version, level, key));
                 let fences = fences(&view.version, level, &inputs);
-                let merge = Merge { is_bottom, fences, pause, rehome, ..self.merge(move |_, _| level) };
-                let output = merge.run(cursors.collect())?;
-                self.install(Edit::default(), output, &inputs)
+                let sources = cursors.collect();
+                let merge = Merge {
+                    is_bottom,
+                    fences,
+                    pause,
+                    rehome,
+                    covers,
+                    purged,
+                    ..self.merge(move |_, _| level)
+                };
+                let output = merge.run(sources)?;
+                self.install(Edit::default(), output, &inputs, &[])
             }
         }
     }
@@ -118,9 +134,29 @@ impl Shared {
         }
     }
 
+    /// Takes the segments that lie in deleted ranges as a whole out of the store, but for some that are in use.
+    pub(crate) fn drop_covered(&self, spared: &[Arc<Segment>]) -> Result<()> {
+        let view = self.view();
+        let mut dead = covered(&view.version, &view.covers, self.visible());
+        dead.retain(|segment| !spared.iter().any(|other| other.number() == segment.number()));
+        if dead.is_empty() {
+            return Ok(());
+        }
+        // That the range was deleted may still be in the log alone: it must not be lost before what it deleted.
+        self.sync_all()?;
+        self.install(Edit::default(), Output::default(), &dead, &[])
+    }
+
     /// Makes the new files part of the store and the old ones, with the logs and value files that nobody
-    /// refers to any more, no part of it; first in the manifest, then for readers, then on disk.
-    pub(crate) fn install(&self, mut edit: Edit, output: Output, inputs: &[Arc<Segment>]) -> Result<()> {
+    /// refers to any more, no part of it; first in the manifest, then for readers, then on disk. With `covers`,
+    /// which were not in the manifest so far.
+    pub(crate) fn install(
+        &self,
+        mut edit: Edit,
+        output: Output,
+        inputs: &[Arc<Segment>],
+        covers: &[Arc<Cover>],
+    ) -> Result<()> {
         let mut manifest = self.manifest.lock();
         let view = self.view();
         let old = &view.version;
@@ -130,7 +166,14 @@ impl Shared {
         let kept = kept.map(|(level, segment)| (level, segment.clone()));
         let levels = output.records.iter().map(|record| usize::from(record.level));
         let segments = kept.chain(levels.zip(output.segments.iter().cloned()));
-        let mut version = Version::new(segments, old.values.values().chain(&output.values).cloned());
+        let values = old.values.values().chain(&output.values).cloned();
+        let mut version = Version::new(segments, values);
+        let covers = old.covers.iter().chain(covers);
+        let covers = covers.filter(|cover| version.under(cover).next().is_some());
+        version.covers = outermost(covers.cloned().collect());
+        version.settled = edit.flushed.unwrap_or(manifest.state().flushed).seq;
+        let lasting: Vec<Cover> = version.covers.iter().map(|cover| Cover::clone(cover)).collect();
+        edit.covers = (lasting != manifest.state().covers).then_some(lasting);
         edit.segments = output.records.clone();
         edit.dropped_segments = inputs.iter().map(|segment| segment.number()).collect();
         edit.next_segment = Some(self.next_segment.load(Ordering::Relaxed));
@@ -142,6 +185,8 @@ impl Shared {
         edit.logs.retain(|log| !edit.dropped_logs.contains(&log.number));
         manifest.commit(&edit)?;
         self.change_view(|view| {
+            let waiting = view.covers.iter().filter(|cover| cover.seq > version.settled);
+            view.covers = Arc::new(Covers::new(waiting.chain(&version.covers).cloned().collect()));
             view.version = Arc::new(version);
             view.logs.retain(|log| !edit.dropped_logs.contains(&log.id.number));
             if let Some(flushed) = edit.flushed {
@@ -176,6 +221,13 @@ impl Shared {
             let _ = self.vfs.remove(&path);
         }
     }
+}
+
+/// What a merge reads of a segment: nothing that deleted ranges hide.
+fn source(segment: &Arc<Segment>, covers: &Covers) -> Source {
+    let properties = segment.properties();
+    let range = (&*properties.first_key, Some(&*properties.last_key));
+    Source::segment(segment, covers.gaps(range, properties.last_seq, u64::MAX))
 }
 
 /// The segments of a sorted level that a merge into it leaves alone.

@@ -1,10 +1,10 @@
 //! Reads. Each is done on a snapshot: a view and the sequence number to read it at.
 
-use std::ops::{Bound, RangeBounds};
+use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::key::prefix_end;
+use crate::key::{bounds, prefix_end};
 use crate::store::scan::{List, Scan, Walk};
 use crate::store::value::{Stat, Value};
 use crate::store::view::View;
@@ -59,17 +59,7 @@ impl Snapshot {
 
     /// As [`Store::scan`](crate::Store::scan).
     pub fn scan<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Scan {
-        let after = |key: &K| [key.as_ref(), &[0]].concat();
-        let first = match range.start_bound() {
-            Bound::Included(key) => key.as_ref().to_vec(),
-            Bound::Excluded(key) => after(key),
-            Bound::Unbounded => Vec::new(),
-        };
-        let end = match range.end_bound() {
-            Bound::Included(key) => Some(after(key)),
-            Bound::Excluded(key) => Some(key.as_ref().to_vec()),
-            Bound::Unbounded => None,
-        };
+        let (first, end) = bounds(&range);
         Scan::new(self.walk(first, end))
     }
 

@@ -60,6 +60,8 @@ pub struct Stats {
     /// Bytes of values in the same files that no segment refers to: overwritten, deleted, expired, or lying
     /// in a segment since. Of other logs it is not known yet.
     pub dead_bytes: u64,
+    /// Deleted ranges of keys of which something is left to be dropped.
+    pub deleted_ranges: usize,
     /// Bytes of memory held by memtables.
     pub memtable_bytes: u64,
     /// The newest sequence number: how many operations were ever written.
@@ -97,6 +99,7 @@ impl Stats {
             value_bytes,
             live_bytes,
             dead_bytes,
+            deleted_ranges: view.covers.iter().count(),
             memtable_bytes,
             sequence,
             disk_bytes: levels.iter().map(|level| level.bytes).sum::<u64>() + log_bytes + value_bytes,

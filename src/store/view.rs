@@ -7,15 +7,17 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::cover::{Cover, Covers};
 use crate::cursor::{LevelCursor, Source};
 use crate::entry::{Entry, Place, Pointer, ValueHome};
 use crate::error::{Error, Result};
 use crate::key::Printable;
 use crate::log::{LogFile, Position};
 use crate::manifest::Version;
-use crate::memtable::{Memtable, MemtableCursor};
-use crate::segment::{Segment, SegmentCursor, key_hash};
+use crate::memtable::Memtable;
+use crate::segment::{Segment, key_hash};
 use crate::store::value::{Home, Stat, Value};
+use crate::store::write::Tables;
 use crate::vfs::{Mapping, Vfs};
 
 /// A memtable that takes no more writes and waits for its flush.
@@ -28,6 +30,8 @@ pub(crate) struct Frozen {
     pub(crate) time: u64,
     /// How many bytes of metadata and values had been put into each log that was not flushed.
     pub(crate) filled: BTreeMap<u64, u64>,
+    /// The ranges that were deleted while it was in use.
+    pub(crate) covers: Vec<Arc<Cover>>,
 }
 
 #[derive(Clone)]
@@ -38,6 +42,8 @@ pub(crate) struct View {
     pub(crate) version: Arc<Version>,
     /// By number.
     pub(crate) logs: Vec<LogFile>,
+    /// All deleted ranges: the version's, and those that are not flushed.
+    pub(crate) covers: Arc<Covers>,
 }
 
 /// Where the encoded entry lies, for those who want to keep it.
@@ -47,7 +53,21 @@ pub(crate) enum Origin<'a> {
 }
 
 impl View {
-    /// Calls `found` with the newest version of the key up to `seq`, be it a tombstone.
+    /// What was brought back from logs, over what lies in files.
+    pub(crate) fn new(
+        tables: &Tables,
+        frozen: Vec<Frozen>,
+        version: Arc<Version>,
+        logs: Vec<LogFile>,
+    ) -> Self {
+        let waiting = frozen.iter().flat_map(|frozen| &frozen.covers);
+        let covers = version.covers.iter().chain(waiting).chain(&tables.covers).cloned();
+        let covers = Arc::new(Covers::new(covers.collect()));
+        Self { active: tables.table.table().clone(), frozen, version, logs, covers }
+    }
+
+    /// Calls `found` with the newest version of the key up to `seq`, be it a tombstone, if no deleted range
+    /// hides it.
     pub(crate) fn find<R>(
         &self,
         key: &[u8],
@@ -57,7 +77,10 @@ impl View {
         let tables =
             std::iter::once(&self.active).chain(self.frozen.iter().rev().map(|frozen| &frozen.table));
         for table in tables {
-            if let Some((_, entry)) = table.get(key, seq) {
+            if let Some((found_seq, entry)) = table.get(key, seq) {
+                if self.covers.hide(key, found_seq, seq) {
+                    return Ok(None);
+                }
                 return found(decode(key, entry)?, Origin::Memtable).map(Some);
             }
         }
@@ -69,6 +92,9 @@ impl View {
         });
         for segment in newest.iter().chain(within) {
             if let Some(hit) = segment.get(key, hash, seq)? {
+                if self.covers.hide(key, hit.seq, seq) {
+                    return Ok(None);
+                }
                 let entry = decode(key, segment.bytes(hit.range.clone()))?;
                 return found(entry, Origin::Segment(segment, hit.range)).map(Some);
             }
@@ -146,29 +172,37 @@ impl View {
         })
     }
 
-    /// Cursors over all that could hold keys from `first` up to before `end`, and versions newer than
-    /// `after`.
-    pub(crate) fn sources(&self, first: &[u8], end: Option<&[u8]>, after: u64) -> Vec<Source> {
-        let frozen = self.frozen.iter().filter(|frozen| frozen.seq > after).map(|frozen| &frozen.table);
-        let tables = std::iter::once(&self.active).chain(frozen);
-        let mut sources: Vec<_> = tables
-            .filter(|table| !table.is_empty())
-            .map(|table| Source::Memtable(MemtableCursor::new(table.clone())))
-            .collect();
-        let within = |segment: &&Arc<Segment>| {
+    /// Cursors over all that could hold keys from `first` up to before `end`, and versions that are newer than
+    /// `after` and that a reader at the number `seq` may see.
+    pub(crate) fn sources(&self, (first, end): (&[u8], Option<&[u8]>), after: u64, seq: u64) -> Vec<Source> {
+        let mut sources = Vec::new();
+        let frozen = self.frozen.iter().filter(|frozen| frozen.seq > after);
+        let frozen = frozen.map(|frozen| (&frozen.table, frozen.seq));
+        for (table, newest) in std::iter::once((&self.active, u64::MAX)).chain(frozen) {
+            if !table.is_empty() {
+                sources.push(Source::memtable(table, self.covers.gaps((first, end), newest, seq)));
+            }
+        }
+        // Those that have keys in the range, with their gaps; but none of which all of it lies in a gap.
+        let within = |segment: &Arc<Segment>| {
             let properties = segment.properties();
-            properties.last_seq > after
-                && *properties.last_key >= *first
-                && end.is_none_or(|end| *properties.first_key < *end)
+            let (least, greatest) = (&*properties.first_key, &*properties.last_key);
+            let apart = greatest < first || end.is_some_and(|end| end <= least);
+            if properties.last_seq <= after || apart {
+                return None;
+            }
+            let gaps = self.covers.gaps((least, Some(greatest)), properties.last_seq, seq);
+            let hidden = gaps.iter().any(|gap| gap.hides(first.max(least), end, greatest));
+            (!hidden).then(|| (segment.clone(), gaps))
         };
         let [newest, sorted @ ..] = &self.version.levels;
-        let newest = newest.iter().filter(within);
-        sources.extend(newest.map(|segment| Source::Segment(SegmentCursor::new(segment.clone()))));
+        let newest = newest.iter().filter_map(within);
+        sources.extend(newest.map(|(segment, gaps)| Source::segment(&segment, gaps)));
         for level in sorted {
-            let mut segments: Vec<_> = level.iter().filter(within).cloned().collect();
+            let mut segments: Vec<_> = level.iter().filter_map(within).collect();
             match segments.len() {
                 0 => {}
-                1 => sources.extend(segments.pop().map(|only| Source::Segment(SegmentCursor::new(only)))),
+                1 => sources.extend(segments.pop().map(|(only, gaps)| Source::segment(&only, gaps))),
                 _ => sources.push(Source::Level(LevelCursor::new(segments))),
             }
         }

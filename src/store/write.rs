@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
-use crate::batch::Op;
+use crate::batch::{Change, Op};
+use crate::cover::Cover;
 use crate::entry::{Entry, Place, Pointer, ValueHome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Action, Appender, Frame, FrameOp, LogFile, Position, Space, TableBuilder};
-use crate::memtable::{ChunkPool, MemtableWriter, memtable};
+use crate::memtable::{ChunkPool, Memtable, MemtableCursor, MemtableWriter, memtable};
 use crate::store::durability::Written;
 use crate::store::shared::Shared;
 use crate::store::view::Frozen;
@@ -21,6 +22,12 @@ const MAX_FROZEN: usize = 8;
 
 /// From so many on writers are slowed down, so that they need not be stopped.
 const SLOW_FROZEN: usize = 4;
+
+/// So many deleted items are soon passed over, and no reason to begin a new memtable.
+const PASSED_OVER: usize = 32;
+
+/// A memtable is flushed once so many ranges were deleted, for most of them are done with then.
+const MAX_COVERS: usize = 64;
 
 pub(crate) struct Writer {
     space: Space,
@@ -46,6 +53,8 @@ pub(crate) struct Tables {
     pub(crate) time: u64,
     /// How many bytes of metadata and values were put into each log that is not flushed.
     pub(crate) filled: BTreeMap<u64, u64>,
+    /// The ranges that were deleted since the memtable was begun.
+    pub(crate) covers: Vec<Arc<Cover>>,
     inline_limit: usize,
     entry: Vec<u8>,
 }
@@ -54,7 +63,8 @@ impl Tables {
     pub(crate) fn new(memtable_size: usize, inline_limit: usize, seq: u64, time: u64) -> Self {
         let pool = ChunkPool::new(memtable_size);
         let (table, _) = memtable(&pool);
-        Self { pool, table, seq, time, filled: BTreeMap::new(), inline_limit, entry: Vec::new() }
+        let (filled, covers) = (BTreeMap::new(), Vec::new());
+        Self { pool, table, seq, time, filled, covers, inline_limit, entry: Vec::new() }
     }
 
     /// Puts a frame's operations, whose payloads lie in this log, into the memtable.
@@ -78,6 +88,12 @@ impl Tables {
         self.entry.clear();
         match op.action {
             Action::Delete => Entry::tombstone(time).encode(&mut self.entry),
+            Action::DeleteRange { end, before } => {
+                let (start, end) = (op.key.to_vec(), end.map(<[u8]>::to_vec));
+                let before = before.unwrap_or(seq).min(seq);
+                self.covers.push(Arc::new(Cover { start, end, before, seq }));
+                return Ok(());
+            }
             Action::Put { expires, content_type, meta_len, value_len, crc, offset } => {
                 let pointer = Pointer { home: ValueHome::Log(log.id.number), offset, crc };
                 let len = u64::from(meta_len) + u64::from(value_len);
@@ -102,7 +118,8 @@ impl Tables {
         let open = self.filled.split_off(&end.log);
         let mut filled = std::mem::replace(&mut self.filled, open);
         filled.extend(self.filled.get(&end.log).map(|bytes| (end.log, *bytes)));
-        Frozen { table: full.table().clone(), end, seq: self.seq, time: self.time, filled }
+        let covers = std::mem::take(&mut self.covers);
+        Frozen { table: full.table().clone(), end, seq: self.seq, time: self.time, filled, covers }
     }
 }
 
@@ -127,6 +144,11 @@ impl Writer {
     /// Where the next frame goes, or what comes after all frames.
     pub(crate) fn position(&self) -> Position {
         self.log.as_ref().map_or(self.ended_at, Appender::position)
+    }
+
+    /// Whether nothing was written since the last memtable was frozen.
+    pub(crate) fn is_flushed(&self, active: &Memtable) -> bool {
+        active.is_empty() && self.tables.covers.is_empty()
     }
 
     /// How many bytes of metadata and values were put into each log that is not flushed.
@@ -223,6 +245,7 @@ impl Shared {
     }
 
     fn append(self: &Arc<Self>, writer: &mut Writer, ops: &[Op<'_>]) -> Result<Position> {
+        self.part(writer, ops);
         writer.builder.clear();
         for op in ops {
             writer.builder.add(op);
@@ -245,14 +268,37 @@ impl Shared {
         let head_len = head.len();
         let frame = parse(head, (offset + head_len) as u64)?;
         log.append(head, ops)?;
+        let covered = writer.tables.covers.len();
         writer.tables.apply(log.log(), log.base_time(), &frame)?;
+        let covers = writer.tables.covers.get(covered..).unwrap_or_default();
+        if !covers.is_empty() {
+            self.change_view(|view| view.covers = Arc::new(view.covers.with(covers)));
+        }
         writer.space.look_ahead(log);
         let position = log.position();
         if !self.is_immediate() {
             self.show(writer.tables.seq);
         }
         self.freeze_if_full(writer, position);
+        if writer.tables.covers.len() > covered {
+            self.nudge();
+        }
         Ok(position)
+    }
+
+    /// Begins a new memtable before a range is deleted of which this one holds much: then all of it lies in the
+    /// range's gap, and no reader steps over what is deleted.
+    fn part(self: &Arc<Self>, writer: &mut Writer, ops: &[Op<'_>]) {
+        let table = writer.tables.table.table();
+        let is_parted = |op: &Op<'_>| match op.change {
+            Change::DeleteRange { end, before: None } => holds_more(table, (op.key, end), PASSED_OVER),
+            Change::DeleteRange { before: Some(_), .. } | Change::Put(_) | Change::Delete => false,
+        };
+        let crowded = writer.tables.covers.len() >= MAX_COVERS;
+        if (crowded || ops.iter().any(is_parted)) && self.view().frozen.len() < MAX_FROZEN {
+            self.freeze(writer, writer.position());
+            self.nudge();
+        }
     }
 
     /// Moves to the next log, which has room for this frame.
@@ -301,6 +347,18 @@ impl Shared {
         self.flushed.notify_all();
         first
     }
+}
+
+/// Whether a memtable holds more items than this in a range.
+fn holds_more(table: &Arc<Memtable>, (start, end): (&[u8], Option<&[u8]>), than: usize) -> bool {
+    let mut cursor = MemtableCursor::new(table.clone());
+    cursor.seek(start, u64::MAX);
+    let mut items = 0;
+    while cursor.valid() && end.is_none_or(|end| cursor.key() < end) && items <= than {
+        items += 1;
+        cursor.next();
+    }
+    items > than
 }
 
 fn parse(head: &[u8], payload_start: u64) -> Result<Frame<'_>> {

@@ -57,7 +57,7 @@ pub(crate) fn moved(vfs: &Arc<dyn Vfs>, policy: SyncPolicy) -> (Store, Model) {
         for key in keys {
             let value = format!("{key} in round {round:02}, ").into_bytes().into_iter().cycle().take(200);
             let held = Held { value: value.collect(), metadata: Vec::new(), content_type: None, expires: 0 };
-            let changes = vec![(key.into_bytes(), Some(held))];
+            let changes = vec![Change::Put(key.into_bytes(), held)];
             store.write(batch(&changes)).unwrap();
             apply(&mut model, &changes);
         }
@@ -85,24 +85,41 @@ pub(crate) struct Held {
 
 pub(crate) type Model = BTreeMap<Vec<u8>, Held>;
 
-/// One change of a batch: a put, or a delete where there is nothing to hold.
-pub(crate) type Change = (Vec<u8>, Option<Held>);
+/// One change of a batch.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Put(Vec<u8>, Held),
+    Delete(Vec<u8>),
+    DeletePrefix(Vec<u8>),
+    DeleteRange(Vec<u8>, Vec<u8>),
+}
+
+impl Change {
+    /// A put, or a delete where there is nothing to hold.
+    pub(crate) fn of(key: Vec<u8>, held: Option<Held>) -> Self {
+        held.map_or_else(|| Self::Delete(key.clone()), |held| Self::Put(key.clone(), held))
+    }
+}
 
 pub(crate) fn apply(model: &mut Model, changes: &[Change]) {
-    for (key, held) in changes {
-        match held {
-            Some(held) => model.insert(key.clone(), held.clone()),
-            None => model.remove(key),
-        };
+    for change in changes {
+        match change {
+            Change::Put(key, held) => drop(model.insert(key.clone(), held.clone())),
+            Change::Delete(key) => drop(model.remove(key)),
+            Change::DeletePrefix(prefix) => model.retain(|key, _| !key.starts_with(prefix)),
+            Change::DeleteRange(start, end) => model.retain(|key, _| key < start || key >= end),
+        }
     }
 }
 
 pub(crate) fn batch(changes: &[Change]) -> Batch {
     let mut batch = Batch::new();
-    for (key, held) in changes {
-        match held {
-            Some(held) => batch.put_with(key, &held.value, &options(held)),
-            None => batch.delete(key),
+    for change in changes {
+        match change {
+            Change::Put(key, held) => batch.put_with(key, &held.value, &options(held)),
+            Change::Delete(key) => batch.delete(key),
+            Change::DeletePrefix(prefix) => batch.delete_prefix(prefix),
+            Change::DeleteRange(start, end) => batch.delete_range::<&[u8]>(start.as_slice()..end.as_slice()),
         };
     }
     batch

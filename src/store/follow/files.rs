@@ -85,7 +85,7 @@ impl Files {
             Some((usize::from(record.level), segment.clone()))
         });
         let values = state.values.keys().filter_map(|number| self.values.get(number).cloned());
-        Version::new(segments, values)
+        Version::new(segments, values).covered(state)
     }
 
     /// Those that hold something, by number.

@@ -70,12 +70,7 @@ impl Pursuit {
 
     pub(super) fn view(&self) -> (Arc<View>, u64) {
         let Intake { tables, frozen, .. } = &self.intake;
-        let view = View {
-            active: tables.table.table().clone(),
-            frozen: frozen.clone(),
-            version: self.version.clone(),
-            logs: self.files.logs(),
-        };
+        let view = View::new(tables, frozen.clone(), self.version.clone(), self.files.logs());
         (Arc::new(view), tables.seq)
     }
 

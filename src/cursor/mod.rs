@@ -1,20 +1,27 @@
 //! Walking many sorted sources as one: memtables, single segments, and levels of segments that do not
-//! overlap.
+//! overlap, each without what lies in its gaps.
 //!
 //! The order everywhere is: key ascending, then sequence number descending, so that the newest version
 //! of a key comes first.
 
+mod gapped;
+mod level;
+
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use crate::cover::Gap;
+use crate::cursor::gapped::Gapped;
 use crate::error::Result;
-use crate::memtable::MemtableCursor;
+use crate::memtable::{Memtable, MemtableCursor};
 use crate::segment::{Segment, SegmentCursor};
+
+pub(crate) use level::LevelCursor;
 
 /// One sorted source.
 pub(crate) enum Source {
-    Memtable(MemtableCursor),
-    Segment(SegmentCursor),
+    Memtable(Gapped<MemtableCursor>),
+    Segment(Gapped<SegmentCursor>),
     Level(LevelCursor),
 }
 
@@ -28,20 +35,15 @@ macro_rules! each {
     };
 }
 
-macro_rules! each_fallible {
-    ($source:expr, $cursor:ident => $call:expr) => {
-        match $source {
-            Source::Memtable($cursor) => {
-                $call;
-                Ok(())
-            }
-            Source::Segment($cursor) => $call,
-            Source::Level($cursor) => $call,
-        }
-    };
-}
-
 impl Source {
+    pub(crate) fn memtable(table: &Arc<Memtable>, gaps: Vec<Gap>) -> Self {
+        Self::Memtable(Gapped::new(MemtableCursor::new(table.clone()), gaps))
+    }
+
+    pub(crate) fn segment(segment: &Arc<Segment>, gaps: Vec<Gap>) -> Self {
+        Self::Segment(Gapped::new(SegmentCursor::new(segment.clone()), gaps))
+    }
+
     #[inline]
     fn valid(&self) -> bool {
         each!(self, cursor => cursor.valid())
@@ -65,120 +67,21 @@ impl Source {
     #[inline]
     fn step(&mut self, direction: Direction) -> Result<()> {
         match direction {
-            Direction::Forward => each_fallible!(self, cursor => cursor.next()),
-            Direction::Backward => each_fallible!(self, cursor => cursor.prev()),
+            Direction::Forward => each!(self, cursor => cursor.next()),
+            Direction::Backward => each!(self, cursor => cursor.prev()),
         }
     }
 
     fn seek(&mut self, key: &[u8], seq: u64) -> Result<()> {
-        each_fallible!(self, cursor => cursor.seek(key, seq))
+        each!(self, cursor => cursor.seek(key, seq))
     }
 
     fn seek_before(&mut self, key: &[u8], seq: u64) -> Result<()> {
-        each_fallible!(self, cursor => cursor.seek_before(key, seq))
+        each!(self, cursor => cursor.seek_before(key, seq))
     }
 
     fn seek_last(&mut self) -> Result<()> {
-        each_fallible!(self, cursor => cursor.seek_last())
-    }
-}
-
-/// The segments of one sorted level, end to end. Opens a segment's cursor only when it gets there.
-pub(crate) struct LevelCursor {
-    segments: Vec<Arc<Segment>>,
-    at: usize,
-    cursor: Option<SegmentCursor>,
-}
-
-impl LevelCursor {
-    pub(crate) fn new(segments: Vec<Arc<Segment>>) -> Self {
-        Self { segments, at: 0, cursor: None }
-    }
-
-    fn valid(&self) -> bool {
-        self.cursor.as_ref().is_some_and(SegmentCursor::valid)
-    }
-
-    fn key(&self) -> &[u8] {
-        self.cursor.as_ref().map_or(&[], SegmentCursor::key)
-    }
-
-    fn seq(&self) -> u64 {
-        self.cursor.as_ref().map_or(0, SegmentCursor::seq)
-    }
-
-    fn value(&self) -> &[u8] {
-        self.cursor.as_ref().map_or(&[], SegmentCursor::value)
-    }
-
-    fn enter(&mut self, at: usize) -> Option<&mut SegmentCursor> {
-        self.at = at;
-        self.cursor = self.segments.get(at).map(|segment| SegmentCursor::new(segment.clone()));
-        self.cursor.as_mut()
-    }
-
-    fn seek(&mut self, key: &[u8], seq: u64) -> Result<()> {
-        let at = self.segments.partition_point(|segment| *segment.properties().last_key < *key);
-        if let Some(cursor) = self.enter(at) {
-            cursor.seek(key, seq)?;
-        }
-        self.skip_forward()
-    }
-
-    fn seek_before(&mut self, key: &[u8], seq: u64) -> Result<()> {
-        let after = self.segments.partition_point(|segment| *segment.properties().first_key <= *key);
-        let Some(at) = after.checked_sub(1) else {
-            self.cursor = None;
-            return Ok(());
-        };
-        if let Some(cursor) = self.enter(at) {
-            cursor.seek_before(key, seq)?;
-        }
-        self.skip_backward()
-    }
-
-    fn seek_last(&mut self) -> Result<()> {
-        let Some(at) = self.segments.len().checked_sub(1) else { return Ok(()) };
-        if let Some(cursor) = self.enter(at) {
-            cursor.seek_last()?;
-        }
-        self.skip_backward()
-    }
-
-    fn next(&mut self) -> Result<()> {
-        if let Some(cursor) = &mut self.cursor {
-            cursor.next()?;
-        }
-        self.skip_forward()
-    }
-
-    fn prev(&mut self) -> Result<()> {
-        if let Some(cursor) = &mut self.cursor {
-            cursor.prev()?;
-        }
-        self.skip_backward()
-    }
-
-    fn skip_forward(&mut self) -> Result<()> {
-        while self.cursor.as_ref().is_some_and(|cursor| !cursor.valid()) {
-            if let Some(cursor) = self.enter(self.at + 1) {
-                cursor.seek_first()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn skip_backward(&mut self) -> Result<()> {
-        while self.cursor.as_ref().is_some_and(|cursor| !cursor.valid()) {
-            let Some(before) = self.at.checked_sub(1) else {
-                self.cursor = None;
-                break;
-            };
-            if let Some(cursor) = self.enter(before) {
-                cursor.seek_last()?;
-            }
-        }
-        Ok(())
+        each!(self, cursor => cursor.seek_last())
     }
 }
 
