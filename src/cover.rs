@@ -17,14 +17,14 @@ pub(crate) struct Cover {
 }
 
 impl Cover {
-    /// Whether all of another one's range lies in this one's.
-    fn encloses(&self, other: &Self) -> bool {
-        let ends_later = match (&self.end, &other.end) {
+    /// Whether all of a range lies in it.
+    pub(crate) fn contains(&self, start: &[u8], end: Option<&[u8]>) -> bool {
+        let ends_later = match (self.end.as_deref(), end) {
             (None, _) => true,
             (Some(_), None) => false,
             (Some(end), Some(other)) => end >= other,
         };
-        self.start <= other.start && ends_later
+        *self.start <= *start && ends_later
     }
 }
 
@@ -141,9 +141,11 @@ fn bounds(cover: &Cover) -> impl Iterator<Item = &[u8]> {
 /// Without those that a newer one makes needless to whoever sees all.
 pub(crate) fn outermost(covers: Vec<Arc<Cover>>) -> Vec<Arc<Cover>> {
     let is_needed = |cover: &Arc<Cover>| {
-        !covers
-            .iter()
-            .any(|other| other.seq > cover.seq && other.before >= cover.before && other.encloses(cover))
+        !covers.iter().any(|other| {
+            other.seq > cover.seq
+                && other.before >= cover.before
+                && other.contains(&cover.start, cover.end.as_deref())
+        })
     };
     covers.iter().filter(|cover| is_needed(cover)).cloned().collect()
 }
@@ -153,7 +155,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn contains(cover: &Cover, key: &[u8]) -> bool {
+    fn holds(cover: &Cover, key: &[u8]) -> bool {
         *cover.start <= *key && cover.end.as_deref().is_none_or(|end| key < end)
     }
 
@@ -169,7 +171,7 @@ mod tests {
         fn a_lookup_says_what_the_covers_say_one_by_one(
             all in proptest::collection::vec(any_cover(), 0..6), key in 0u8..10, seq in 0u64..10, at in 0u64..10,
         ) {
-            let expected = all.iter().any(|cover| contains(cover, &[key]) && seq < cover.before && cover.seq <= at);
+            let expected = all.iter().any(|cover| holds(cover, &[key]) && seq < cover.before && cover.seq <= at);
             let covers = Covers::new(all);
             prop_assert_eq!(covers.hide(&[key], seq, at), expected);
             let gap = covers.gaps((&[0], Some(&[10])), seq, at).into_iter().any(|gap| {

@@ -40,6 +40,7 @@ mod maintain;
 mod manifest;
 mod memtable;
 mod options;
+mod retention;
 mod segment;
 mod store;
 mod values;
@@ -56,6 +57,7 @@ pub use log::Position;
 #[doc(hidden)]
 pub use options::Sizes;
 pub use options::{Options, SyncPolicy};
+pub use retention::Retention;
 pub use store::{
     Checkpoint, Durable, Item, LevelStats, List, Problem, ReadOnlyStore, Recovery, Report, Scan, Snapshot,
     Stat, Stats, Store, Value,

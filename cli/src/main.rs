@@ -7,6 +7,7 @@ mod home;
 mod output;
 mod record;
 mod signals;
+mod size;
 mod sync;
 mod text;
 mod usage;

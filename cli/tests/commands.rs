@@ -290,3 +290,26 @@ fn many_short_runs_leave_few_files() {
     assert!(files <= 30, "{files} files");
     assert_eq!(place.run(["list"]).ok().lines().len(), 200);
 }
+
+#[test]
+fn rules_are_set_shown_and_taken_back() {
+    let place = with(&["logs/1", "state/1"]);
+    place.run(["retain"]).ok();
+    place.run(["retain", "logs/", "30d", "50GB"]).ok();
+    place.run(["retain", "logs/body/", "1ms"]).ok();
+    place.feed(&["put", "logs/body/1"], "soon gone").ok();
+    assert_eq!(place.run(["retain"]).ok().out(), "logs/\t30d 50GB\nlogs/body/\t1ms\n");
+    let rules = place.run(["retain", "--json"]).json();
+    assert_eq!(
+        rules[0],
+        json!({ "prefix": "logs/", "max_age_seconds": 2_592_000.0, "max_bytes": 50_000_000_000u64 })
+    );
+    // However long this takes, it is longer than a millisecond once another program has run.
+    place.run(["get", "logs/body/1"]).fails(1, &["logs/body/1"]);
+    place.run(["retain", "logs/body/", "--forever"]).ok();
+    place.run(["retain", "logs/", "1B"]).ok();
+    assert_eq!(place.run(["list"]).ok().out(), "state/1\n");
+    place.run(["retain", "logs/", "soon"]).fails(2, &["'soon'", "30d", "50GB"]);
+    place.run(["retain", "logs/", "1d", "2d"]).fails(2, &["'2d'"]);
+    place.run(["retain", "logs/"]).fails(2, &["--forever"]);
+}

@@ -8,6 +8,7 @@ use crate::cover::Cover;
 use crate::error::{ErrorKind, Result};
 use crate::fuzzing::input::{Input, place, read};
 use crate::manifest::{Edit, Flushed, LogRecord, Manifest, SegmentRecord, State, ValueRecord, recover};
+use crate::retention::Rule;
 use crate::vfs::{MemVfs, Vfs};
 
 /// Any bytes as an edit, as a manifest, and as the file that names it; then a manifest that the engine
@@ -80,6 +81,7 @@ fn edit(input: &mut Input<'_>, state: &State) -> Edit {
         values: vec![ValueRecord { number: number + 1, len: number }],
         dropped_values: state.values.keys().next().filter(|_| dropped).copied().into_iter().collect(),
         covers: Some(vec![Cover { start: vec![input.byte()], end: None, before: number, seq: number }]),
+        rules: Some(vec![Rule { prefix: vec![input.byte()], max_age: Some(number), max_bytes: None }]),
         flushed: (!dropped).then_some(Flushed { log: number, ..Flushed::default() }),
         next_segment: Some(number + 1),
         next_log: None,

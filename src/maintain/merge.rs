@@ -1,5 +1,7 @@
 //! The one merge: sorted sources in, segments out. A flush is a merge of one memtable.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use crate::cursor::{MergeCursor, Source};
 use crate::entry::{Entry, Place};
 use crate::error::{Error, Result};
 use crate::manifest::{SegmentRecord, ValueRecord};
+use crate::retention::Rules;
 use crate::segment::{Segment, SegmentWriter};
 use crate::values::{ValueFile, ValueWriter};
 use crate::vfs::Vfs;
@@ -50,6 +53,7 @@ pub(crate) struct Merge<'a> {
     pub(crate) most_cuts: usize,
     /// Microseconds since the Unix epoch.
     pub(crate) now: u64,
+    pub(crate) rules: &'a Rules,
     /// A new segment starts after this many bytes.
     pub(crate) segment_size: usize,
     pub(crate) next_number: Box<dyn Fn() -> u64 + 'a>,
@@ -116,7 +120,7 @@ impl Merge<'_> {
             Error::corruption(format!("the entry of key '{key}' is damaged; restore it from a backup"))
         })?;
         let mut encoded = Vec::new();
-        if !entry.is_live(self.now) {
+        if !entry.is_live(self.now) || self.rules.is_past(cursor.key(), entry.modified, self.now) {
             if (self.is_bottom)(cursor.key()) {
                 return Ok(());
             }
@@ -126,7 +130,7 @@ impl Merge<'_> {
         let place = match (self.rehome)(&entry)? {
             Fate::Stay => return output.add(cursor.key(), cursor.seq(), bytes),
             Fate::Inline(payload) => Place::Inline(payload),
-            Fate::Move(payload) => output.move_value(&entry, payload)?,
+            Fate::Move(payload) => output.move_value(self.rules.fate(cursor.key()), &entry, payload)?,
         };
         Entry { place, ..entry }.encode(&mut encoded);
         output.add(cursor.key(), cursor.seq(), &encoded)
@@ -136,7 +140,8 @@ impl Merge<'_> {
 struct Writing<'a, 'm> {
     merge: &'a Merge<'m>,
     current: Option<(u64, SegmentWriter)>,
-    values: Option<ValueWriter>,
+    /// A value file for each fate: values that end together shall leave whole files behind.
+    values: BTreeMap<usize, ValueWriter>,
     /// Fences before this one lie behind the last key.
     fence: usize,
     cuts: usize,
@@ -148,7 +153,16 @@ struct Writing<'a, 'm> {
 impl<'a, 'm> Writing<'a, 'm> {
     fn new(merge: &'a Merge<'m>) -> Self {
         let (paths, done) = (Vec::new(), Output::default());
-        Self { merge, current: None, values: None, fence: 0, cuts: 0, last: Vec::new(), paths, done }
+        Self {
+            merge,
+            current: None,
+            values: BTreeMap::new(),
+            fence: 0,
+            cuts: 0,
+            last: Vec::new(),
+            paths,
+            done,
+        }
     }
 
     /// Whether a fence lies between the last key and this one.
@@ -189,18 +203,18 @@ impl<'a, 'm> Writing<'a, 'm> {
         writer.add(key, seq, entry)
     }
 
-    /// Writes a value into the value file; its new place.
-    fn move_value(&mut self, entry: &Entry<'_>, payload: &[u8]) -> Result<Place<'static>> {
+    /// Writes a value into the value file of its fate; its new place.
+    fn move_value(&mut self, fate: usize, entry: &Entry<'_>, payload: &[u8]) -> Result<Place<'static>> {
         let Place::Stored(old) = entry.place else {
             return Err(Error::invalid("only a value that lies in another file can be moved"));
         };
-        if self.values.as_ref().is_some_and(|writer| writer.len() >= VALUE_FILE) {
-            self.finish_values()?;
+        if self.values.get(&fate).is_some_and(|writer| writer.len() >= VALUE_FILE) {
+            self.finish_values(fate)?;
         }
         let merge = self.merge;
-        let writer = match &mut self.values {
-            Some(writer) => writer,
-            none => {
+        let writer = match self.values.entry(fate) {
+            Slot::Occupied(writer) => writer.into_mut(),
+            Slot::Vacant(none) => {
                 let number = (merge.next_number)();
                 let _ = merge.vfs.remove(&crate::values::path(merge.dir, number));
                 let writer = ValueWriter::create(merge.vfs, merge.dir, number)?;
@@ -211,8 +225,8 @@ impl<'a, 'm> Writing<'a, 'm> {
         Ok(Place::Stored(writer.add(payload, old.crc)?))
     }
 
-    fn finish_values(&mut self) -> Result<()> {
-        let Some(writer) = self.values.take() else { return Ok(()) };
+    fn finish_values(&mut self, fate: usize) -> Result<()> {
+        let Some(writer) = self.values.remove(&fate) else { return Ok(()) };
         let number = writer.number();
         let len = writer.finish()?;
         self.done.values.push(ValueFile::open(self.merge.vfs, self.merge.dir, number, len)?);
@@ -234,7 +248,9 @@ impl<'a, 'm> Writing<'a, 'm> {
 
     fn finish(&mut self) -> Result<()> {
         self.finish_segment()?;
-        self.finish_values()?;
+        while let Some(fate) = self.values.keys().next().copied() {
+            self.finish_values(fate)?;
+        }
         let (merge, wrote) = (self.merge, !self.done.segments.is_empty());
         if wrote {
             let failed = |error| Error::io(format!("cannot sync directory {}", merge.dir.display()), error);

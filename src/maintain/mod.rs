@@ -1,11 +1,13 @@
 //! Keeping the store in shape: a planner that only thinks, and one merge that does all the work.
 
+mod budget;
 mod merge;
 mod plan;
 mod space;
 mod spent;
 
+pub(crate) use budget::{Part, cutoff};
 pub(crate) use merge::{Fate, Merge, Output, Rehome};
 pub(crate) use plan::{Claim, Plan, home_level, is_bottom, plan};
 pub(crate) use space::Space;
-pub(crate) use spent::covered;
+pub(crate) use spent::{covered, end, ended};

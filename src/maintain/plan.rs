@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::cover::Covers;
 use crate::entry::ValueHome;
 use crate::maintain::space::Space;
+use crate::maintain::spent::share_ended;
 use crate::manifest::{LEVELS, Version};
 use crate::options::Sizes;
 use crate::segment::Segment;
@@ -54,12 +55,13 @@ impl Plan {
 }
 
 /// The most urgent thing to do, if there is any.
-pub(crate) fn plan(version: &Version, space: &Space, sizes: &Sizes) -> Option<Plan> {
+pub(crate) fn plan(version: &Version, space: &Space, sizes: &Sizes, now: u64) -> Option<Plan> {
     let victims = space.victims(version, sizes.dead_slack);
     let plan = level0(version, sizes)
         .or_else(|| too_large(version, sizes))
         .or_else(|| empty(version, &victims))
         .or_else(|| hidden(version))
+        .or_else(|| aged(version, now))
         .or_else(|| small_run(version, sizes))?;
     Some(match plan {
         Plan::Merge { inputs, level, .. } => Plan::Merge { inputs, level, victims },
@@ -90,6 +92,13 @@ fn hidden(version: &Version) -> Option<Plan> {
         *times.entry(segment.number()).or_default() += 1;
     }
     version.segments().max_by_key(|(_, segment)| times.get(&segment.number())).map(in_place)
+}
+
+/// Writes a segment anew, in its place, of which about a quarter has ended.
+fn aged(version: &Version, now: u64) -> Option<Plan> {
+    let has_aged = |segment: &Segment| share_ended(segment.properties(), &version.rules, now) >= 64;
+    let (level, segment) = version.segments().find(|(_, segment)| has_aged(segment))?;
+    Some(merge(vec![segment.clone()], level))
 }
 
 /// Whether a quarter of a segment's blocks, or more, are in gaps.

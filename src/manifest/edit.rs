@@ -4,6 +4,7 @@ use bincode::{Decode, Encode};
 
 use crate::cover::Cover;
 use crate::log::{LogId, Position};
+use crate::retention::Rule;
 
 /// A log that belongs to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -71,6 +72,8 @@ pub(crate) struct Edit {
     pub(crate) dropped_values: Vec<u64>,
     /// All deleted ranges of which something is left in segments, if they are others than before.
     pub(crate) covers: Option<Vec<Cover>>,
+    /// All retention rules, by prefix, if they are others than before.
+    pub(crate) rules: Option<Vec<Rule>>,
     pub(crate) flushed: Option<Flushed>,
     /// All numbers of segments and value files below this were used.
     pub(crate) next_segment: Option<u64>,

@@ -29,6 +29,9 @@ const RECORD_HEAD: usize = 8;
 /// A manifest longer than this, and than four times its first record, is written anew.
 const REWRITE: u64 = 1 << 20;
 
+/// The same when the store is closed.
+const REWRITE_AT_REST: u64 = 32 << 10;
+
 /// The state, and the file that edits go to. A manifest of an earlier open is never appended to: the
 /// first edit after an open writes a new one.
 #[derive(Debug)]
@@ -90,9 +93,7 @@ impl Manifest {
         if !next.apply(edit) {
             return Err(Error::corruption("a change does not fit the manifest; reopen the store"));
         }
-        let full =
-            self.file.as_ref().is_none_or(|file| file.len > REWRITE.max(file.first_len.saturating_mul(4)));
-        if full {
+        if self.file.as_ref().is_none_or(|file| file.is_longer_than(REWRITE)) {
             self.rewrite(&next)?;
         } else if let Some(writing) = &mut self.file
             && let Err(error) = writing.append(edit)
@@ -103,6 +104,12 @@ impl Manifest {
         }
         self.state = next;
         Ok(())
+    }
+
+    /// Writes it anew if it is long for what it says.
+    pub(crate) fn shrink(&mut self) -> Result<()> {
+        let is_long = self.file.as_ref().is_some_and(|file| file.is_longer_than(REWRITE_AT_REST));
+        if is_long { self.rewrite(&self.state.clone()) } else { Ok(()) }
     }
 
     fn rewrite(&mut self, state: &State) -> Result<()> {
@@ -145,6 +152,11 @@ impl Manifest {
 }
 
 impl Writing {
+    /// Whether it is longer than this, and than four times its first record.
+    fn is_longer_than(&self, limit: u64) -> bool {
+        self.len > limit.max(self.first_len.saturating_mul(4))
+    }
+
     fn append(&mut self, edit: &Edit) -> std::io::Result<()> {
         let body = bounded::encode(edit);
         let mut record = vec![0; RECORD_HEAD];

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::cover::Cover;
 use crate::entry::ValueHome;
 use crate::manifest::{Edit, Flushed, LogRecord, SegmentRecord, ValueRecord};
+use crate::retention::{Rule, Rules};
 use crate::segment::Segment;
 use crate::values::ValueFile;
 
@@ -20,6 +21,8 @@ pub(crate) struct State {
     pub(crate) values: BTreeMap<u64, ValueRecord>,
     /// Deleted ranges of which something is left in segments.
     pub(crate) covers: Vec<Cover>,
+    /// Retention rules, by prefix.
+    pub(crate) rules: Vec<Rule>,
     pub(crate) flushed: Flushed,
     pub(crate) next_segment: u64,
     pub(crate) next_log: u64,
@@ -54,6 +57,9 @@ impl State {
         if let Some(covers) = &edit.covers {
             self.covers.clone_from(covers);
         }
+        if let Some(rules) = &edit.rules {
+            self.rules.clone_from(rules);
+        }
         self.flushed = edit.flushed.unwrap_or(self.flushed);
         self.next_segment = self.next_segment.max(edit.next_segment.unwrap_or(0));
         self.next_log = self.next_log.max(edit.next_log.unwrap_or(0));
@@ -67,6 +73,7 @@ impl State {
             segments: self.segments.values().copied().collect(),
             values: self.values.values().copied().collect(),
             covers: (!self.covers.is_empty()).then(|| self.covers.clone()),
+            rules: (!self.rules.is_empty()).then(|| self.rules.clone()),
             flushed: Some(self.flushed),
             next_segment: Some(self.next_segment),
             next_log: Some(self.next_log),
@@ -75,7 +82,7 @@ impl State {
     }
 }
 
-/// The live segments and value files, open, and the deleted ranges of which something is left in them.
+/// The live segments and value files, open, and what is said of ranges of keys in them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Version {
     pub(crate) levels: [Vec<Arc<Segment>>; LEVELS],
@@ -83,6 +90,7 @@ pub(crate) struct Version {
     pub(crate) covers: Vec<Arc<Cover>>,
     /// Ranges that were deleted by later operations are in the logs yet.
     pub(crate) settled: u64,
+    pub(crate) rules: Rules,
 }
 
 impl Version {
@@ -111,10 +119,10 @@ impl Version {
         numbered.flat_map(|(level, segments)| segments.iter().map(move |segment| (level, segment)))
     }
 
-    /// With the deleted ranges that a state holds.
+    /// With the deleted ranges and the rules that a state holds.
     pub(crate) fn covered(self, state: &State) -> Self {
         let covers = state.covers.iter().cloned().map(Arc::new).collect();
-        Self { covers, settled: state.flushed.seq, ..self }
+        Self { covers, settled: state.flushed.seq, rules: Rules(state.rules.clone()), ..self }
     }
 
     /// The segments that may hold a version that this cover hides.

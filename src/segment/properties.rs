@@ -24,8 +24,12 @@ pub(crate) struct Properties {
     /// The least and the largest sequence number.
     pub(crate) first_seq: u64,
     pub(crate) last_seq: u64,
+    /// The least modification time but for tombstones'; zero if there are only those.
+    pub(crate) first_modified: u64,
     /// The largest modification time, tombstones' too.
     pub(crate) last_modified: u64,
+    /// The least expiry time; zero if nothing expires.
+    pub(crate) first_expiry: u64,
     /// The largest expiry time; zero if nothing expires.
     pub(crate) last_expiry: u64,
     /// How many items expire. If this is `entries`, all do; tombstones never do.
@@ -57,6 +61,11 @@ impl Properties {
     }
 }
 
+/// The lesser of two times, where zero is none.
+fn least(a: u64, b: u64) -> u64 {
+    if a == 0 || b == 0 { a.max(b) } else { a.min(b) }
+}
+
 /// Sums items up, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
@@ -72,7 +81,11 @@ impl Summary {
         all.last_seq = all.last_seq.max(seq);
         all.entries += 1;
         all.tombstones += u64::from(entry.is_tombstone());
+        if !entry.is_tombstone() {
+            all.first_modified = least(all.first_modified, entry.modified);
+        }
         all.last_modified = all.last_modified.max(entry.modified);
+        all.first_expiry = least(all.first_expiry, entry.expires);
         all.last_expiry = all.last_expiry.max(entry.expires);
         all.expiring += u64::from(entry.expires != 0);
         if let Place::Stored(pointer) = entry.place {

@@ -96,7 +96,8 @@ impl Shared {
         if periodic && let Err(error) = self.request_sync() {
             *self.background.error.lock() = Some(error);
         }
-        if !self.view().frozen.is_empty() {
+        let view = self.view();
+        if !view.frozen.is_empty() || !view.version.rules.is_empty() || self.next_end().is_some() {
             self.nudge();
         }
     }
@@ -127,7 +128,16 @@ fn guarded(work: impl FnOnce() -> Result<()>) -> Result<()> {
 }
 
 fn shape(shared: &Arc<Shared>, bell: &Receiver<()>) {
-    for () in bell {
+    loop {
+        let alarm = shared.next_end().map_or_else(never, |after| shared.vfs.alarm(after));
+        select! {
+            recv(bell) -> rung => {
+                if rung.is_err() {
+                    return;
+                }
+            }
+            recv(alarm) -> _ => {}
+        }
         let result = guarded(|| shared.shape());
         // Under the writer's lock, so that no writer misses it between looking and waiting.
         let _writer = shared.writer.lock();

@@ -45,7 +45,7 @@ impl Shared {
             rehome: Box::new(|entry| inline(folded, entry)),
             covers: Covers::new(covers),
             purged: frozen.seq,
-            ..self.merge(|first, last| home_level(version, claim, first, last))
+            ..self.merge(&version.rules, |first, last| home_level(version, claim, first, last))
         };
         let sources = vec![Source::memtable(&frozen.table, Vec::new())];
         let output = merge.run(sources)?;
@@ -91,12 +91,14 @@ impl Shared {
         }
         while self.flush_oldest((self.view().frozen.len() == 1).then_some(&folded), None)? {}
         self.drop_unused(unused)?;
-        self.drop_covered(&[])?;
+        self.drop_spent(&[])?;
         while let Some(plan) = self.plan()
             && (plan.bytes() <= CLOSING_MERGE || self.is_crowded())
         {
             self.run(plan, false)?;
         }
+        // Space only: the one that there is says the same.
+        let _ = self.manifest.lock().shrink();
         Ok(())
     }
 

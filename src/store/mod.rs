@@ -8,6 +8,7 @@ mod follow;
 mod intake;
 mod recover;
 mod replayed;
+mod retain;
 mod scan;
 mod shape;
 mod shared;
@@ -35,8 +36,10 @@ use std::sync::Arc;
 
 use crate::batch::{Batch, Op, PutOptions};
 use crate::error::Result;
+use crate::key::Key;
 use crate::log::Position;
 use crate::options::{Options, SyncPolicy};
+use crate::retention::Retention;
 use crate::store::shared::Shared;
 use crate::vfs::{DiskVfs, MemVfs, Vfs};
 
@@ -233,6 +236,26 @@ impl Store {
     /// As for [`Store::put`].
     pub fn delete_range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<Position> {
         self.write(Batch::new().delete_range(range))
+    }
+
+    /// Sets how long entries whose keys begin with these bytes are kept, from now on and durably;
+    /// [`Retention::default`] takes that back. Where rules for several prefixes apply to a key, the strictest one
+    /// decides.
+    ///
+    /// Entries that are too old are hidden at once, those that are too many in the background; where it can, it
+    /// drops whole files.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) for a prefix longer than a key, or too many rules; else as for
+    /// [`Store::put`].
+    pub fn retain(&self, prefix: impl AsRef<[u8]>, retention: Retention) -> Result<()> {
+        self.shared().retain(prefix.as_ref(), &retention)
+    }
+
+    /// The rules that [`Store::retain`] set, by prefix.
+    pub fn retention(&self) -> Vec<(Key, Retention)> {
+        self.shared().view().version.rules.list()
     }
 
     /// Whether a write is not done before it is durable.

@@ -4,7 +4,7 @@ use std::iter::FusedIterator;
 use std::sync::Arc;
 
 use crate::cursor::MergeCursor;
-use crate::entry::{Place, Pointer, is_hidden};
+use crate::entry::{Place, Pointer};
 use crate::error::Result;
 use crate::key::Key;
 use crate::store::value::{Home, Stat, Value};
@@ -88,8 +88,8 @@ impl Walk {
                 let passing = front.passing.get_or_insert_default();
                 passing.clear();
                 passing.extend_from_slice(key);
-                let deleted = self.view.covers.hide(key, cursor.seq(), self.seq);
-                if cursor.seq() > self.after && !deleted && !is_hidden(cursor.value(), self.now) {
+                let shown = self.view.shows(key, cursor.seq(), cursor.value(), (self.seq, self.now));
+                if cursor.seq() > self.after && shown {
                     return Ok(true);
                 }
             }
@@ -143,8 +143,7 @@ impl Walk {
                 }
                 cursor.advance()?;
             }
-            let deleted = self.view.covers.hide(&back.key, back.seq, self.seq);
-            if found && !deleted && !is_hidden(&back.entry, self.now) {
+            if found && self.view.shows(&back.key, back.seq, &back.entry, (self.seq, self.now)) {
                 return Ok(true);
             }
         }

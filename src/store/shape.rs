@@ -8,8 +8,9 @@ use crate::cover::{Cover, Covers, outermost};
 use crate::cursor::Source;
 use crate::entry::{Entry, Place, ValueHome};
 use crate::error::Result;
-use crate::maintain::{Claim, Fate, Merge, Output, Plan, Rehome, Space, covered, is_bottom, plan};
+use crate::maintain::{Claim, Fate, Merge, Output, Plan, Rehome, Space, covered, ended, is_bottom, plan};
 use crate::manifest::{Edit, LogRecord, SegmentRecord, State, Version};
+use crate::retention::Rules;
 use crate::segment::Segment;
 use crate::store::shared::Shared;
 use crate::store::view::View;
@@ -17,10 +18,11 @@ use crate::store::view::View;
 impl Shared {
     /// Flushes all that waits, then merges until the planner is content or the store closes. Where flushes
     /// come so fast that there is always one waiting, merges have their turn all the same.
-    pub(crate) fn shape(&self) -> Result<()> {
+    pub(crate) fn shape(self: &Arc<Self>) -> Result<()> {
         loop {
+            self.keep_to_bytes()?;
             // First, for it needs no space.
-            self.drop_covered(&[])?;
+            self.drop_spent(&[])?;
             if !self.is_crowded() && self.flush_waiting(None)? {
                 continue;
             }
@@ -54,11 +56,15 @@ impl Shared {
             // What rests should be small; and closing does only what is soon done.
             sizes.dead_slack /= 16;
         }
-        plan(&self.view().version, &space, &sizes)
+        plan(&self.view().version, &space, &sizes, self.vfs.now())
     }
 
     /// A merge that drops nothing but old versions, moves no value, and does nothing else meanwhile.
-    pub(crate) fn merge<'a>(&'a self, level: impl Fn(&[u8], &[u8]) -> usize + 'a) -> Merge<'a> {
+    pub(crate) fn merge<'a>(
+        &'a self,
+        rules: &'a Rules,
+        level: impl Fn(&[u8], &[u8]) -> usize + 'a,
+    ) -> Merge<'a> {
         Merge {
             vfs: &*self.vfs,
             dir: &self.dir,
@@ -67,6 +73,7 @@ impl Shared {
             fences: Vec::new(),
             most_cuts: usize::MAX,
             now: self.vfs.now(),
+            rules,
             segment_size: self.options.sizes.segment,
             next_number: Box::new(|| self.next_segment.fetch_add(1, Ordering::Relaxed)),
             rehome: Box::new(|_| Ok(Fate::Stay)),
@@ -96,7 +103,7 @@ impl Shared {
                     if while_open {
                         self.check_open()?;
                     }
-                    self.drop_covered(&inputs)?;
+                    self.drop_spent(&inputs)?;
                     self.flush_waiting(Some(&claim)).map(drop)
                 });
                 let rehome: Rehome<'_> = Box::new(|entry| Ok(self.fate(&view, &victims, entry)));
@@ -110,7 +117,7 @@ impl Shared {
                     rehome,
                     covers,
                     purged,
-                    ..self.merge(move |_, _| level)
+                    ..self.merge(&view.version.rules, move |_, _| level)
                 };
                 let output = merge.run(sources)?;
                 self.install(Edit::default(), output, &inputs, &[])
@@ -134,16 +141,28 @@ impl Shared {
         }
     }
 
-    /// Takes the segments that lie in deleted ranges as a whole out of the store, but for some that are in use.
-    pub(crate) fn drop_covered(&self, spared: &[Arc<Segment>]) -> Result<()> {
+    /// Takes the segments of which all is deleted by ranges or has ended out of the store, but for some that are
+    /// in use.
+    pub(crate) fn drop_spent(&self, spared: &[Arc<Segment>]) -> Result<()> {
         let view = self.view();
-        let mut dead = covered(&view.version, &view.covers, self.visible());
-        dead.retain(|segment| !spared.iter().any(|other| other.number() == segment.number()));
+        let version = &view.version;
+        let mut dead = covered(version, &view.covers, self.visible());
+        if !dead.is_empty() {
+            // That the range was deleted may still be in the log alone: it must not be lost before what it deleted.
+            self.sync_all()?;
+        }
+        let spares = |segment: &Arc<Segment>| spared.iter().any(|other| other.number() == segment.number());
+        // One that stays may hold what would be seen again.
+        let ended = ended(version, self.vfs.now());
+        if !ended.iter().any(spares) {
+            dead.extend(ended);
+        }
+        dead.retain(|segment| !spares(segment));
+        dead.sort_by_key(|segment| segment.number());
+        dead.dedup_by_key(|segment| segment.number());
         if dead.is_empty() {
             return Ok(());
         }
-        // That the range was deleted may still be in the log alone: it must not be lost before what it deleted.
-        self.sync_all()?;
         self.install(Edit::default(), Output::default(), &dead, &[])
     }
 
@@ -171,6 +190,7 @@ impl Shared {
         let covers = old.covers.iter().chain(covers);
         let covers = covers.filter(|cover| version.under(cover).next().is_some());
         version.covers = outermost(covers.cloned().collect());
+        version.rules.clone_from(&old.rules);
         version.settled = edit.flushed.unwrap_or(manifest.state().flushed).seq;
         let lasting: Vec<Cover> = version.covers.iter().map(|cover| Cover::clone(cover)).collect();
         edit.covers = (lasting != manifest.state().covers).then_some(lasting);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::cover::{Cover, Covers};
 use crate::cursor::{LevelCursor, Source};
-use crate::entry::{Entry, Place, Pointer, ValueHome};
+use crate::entry::{Entry, Place, Pointer, ValueHome, is_hidden};
 use crate::error::{Error, Result};
 use crate::key::Printable;
 use crate::log::{LogFile, Position};
@@ -112,11 +112,25 @@ impl View {
         found: impl FnOnce(Entry<'_>, Origin<'_>) -> Result<R>,
     ) -> Result<Option<R>> {
         let found = self.find(key, seq, |entry, origin| {
-            // Only an entry that expires has to ask for the time.
-            let now = if entry.expires == 0 { 0 } else { clock.now() };
-            if entry.is_live(now) { found(entry, origin).map(Some) } else { Ok(None) }
+            // Only an entry that may end has to ask for the time.
+            let rules = &self.version.rules;
+            let now = if entry.expires == 0 && rules.is_empty() { 0 } else { clock.now() };
+            if entry.is_live(now) && !rules.is_past(key, entry.modified, now) {
+                found(entry, origin).map(Some)
+            } else {
+                Ok(None)
+            }
         });
         Ok(found?.flatten())
+    }
+
+    /// Whether a reader at this number and time may see a version, which is the newest that it could see.
+    #[inline]
+    pub(crate) fn shows(&self, key: &[u8], seq: u64, entry: &[u8], (at, now): (u64, u64)) -> bool {
+        let rules = &self.version.rules;
+        // What is malformed is shown, so that whoever decodes it says so.
+        let is_past = || Entry::decode(entry).is_ok_and(|entry| rules.is_past(key, entry.modified, now));
+        !is_hidden(entry, now) && !self.covers.hide(key, seq, at) && (rules.is_empty() || !is_past())
     }
 
     /// The key's value, if readers may see it.

@@ -193,12 +193,25 @@ impl Shared {
         self.append(&mut writer, ops)
     }
 
+    /// Writes operations as one frame, unless that would mean waiting for a flush; false if it would.
+    pub(crate) fn commit_unless_busy(self: &Arc<Self>, ops: &[Op<'_>]) -> Result<bool> {
+        let mut writer = self.writer.lock();
+        self.check_open()?;
+        self.durability.check()?;
+        if self.is_full(&writer) {
+            return Ok(false);
+        }
+        self.append(&mut writer, ops).map(|_| true)
+    }
+
     /// Deletes the key if there is anything to delete.
     pub(crate) fn commit_delete(self: &Arc<Self>, key: &[u8]) -> Result<(bool, Position)> {
         let op = Op::delete(key)?;
         let mut writer = self.admit()?;
         let (view, now) = (self.view(), self.vfs.now());
-        let live = view.find(key, u64::MAX, |entry, _| Ok(entry.is_live(now)))?.unwrap_or(false);
+        let rules = &view.version.rules;
+        let is_live = |entry: &Entry<'_>| entry.is_live(now) && !rules.is_past(key, entry.modified, now);
+        let live = view.find(key, u64::MAX, |entry, _| Ok(is_live(&entry)))?.unwrap_or(false);
         if live {
             return Ok((true, self.append(&mut writer, &[op])?));
         }

@@ -4,16 +4,13 @@ use std::ffi::OsString;
 
 use clap::Args;
 use serde_json::json;
-use siltstone::{Batch, Store};
+use siltstone::Store;
 
 use crate::exit::{Failure, Result, Status};
 use crate::home::Home;
 use crate::output::Output;
 use crate::record::key_bytes;
 use crate::sync::SyncArgs;
-
-/// A prefix is deleted in batches of so many bytes of keys.
-const BATCH: usize = 256 << 10;
 
 /// Delete entries, and print how many there were
 ///
@@ -78,16 +75,10 @@ fn delete_keys(store: &Store, keys: Vec<OsString>) -> Result<u64> {
     Ok(deleted)
 }
 
+/// However many there are, deleting them is one small write; only counting them takes time.
 fn delete_prefix(store: &Store, prefix: &[u8]) -> Result<u64> {
-    let mut deleted = 0;
-    let mut batch = Batch::new();
-    for key in store.list(prefix)? {
-        batch.delete(key?);
-        deleted += 1;
-        if batch.bytes() >= BATCH {
-            store.submit(std::mem::take(&mut batch))?;
-        }
-    }
-    store.submit(batch)?;
+    let mut keys = store.list(prefix)?;
+    let deleted = keys.try_fold(0, |count, key| key.map(|_| count + 1))?;
+    store.delete_prefix(prefix)?;
     Ok(deleted)
 }

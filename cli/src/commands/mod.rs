@@ -9,6 +9,7 @@ mod get;
 mod list;
 mod man;
 mod put;
+mod retain;
 mod scan;
 mod stat;
 mod stats;
@@ -44,6 +45,7 @@ Examples:
   siltstone tail -f --values                  the last ones, and new ones as they come
   siltstone put config/router router.json     store a file under a key
   siltstone get config/router                 print it
+  siltstone retain logs/ 30d 50GB             keep that much of the logs
   siltstone checkpoint backups/monday         another store of all there is now
   siltstone verify                            is it all as it was written?
 
@@ -61,6 +63,7 @@ enum Command {
     Stat(stat::StatKey),
     Exists(exists::Exists),
     Delete(delete::Delete),
+    Retain(retain::Retain),
     List(list::List),
     Scan(scan::Scan),
     Tail(tail::Tail),
@@ -80,6 +83,7 @@ pub(crate) fn run(cli: Cli) -> Result<Status> {
         Command::Stat(stat) => stat.run(&home),
         Command::Exists(exists) => exists.run(&home),
         Command::Delete(delete) => delete.run(&home),
+        Command::Retain(retain) => retain.run(&home),
         Command::List(list) => list.run(&home),
         Command::Scan(scan) => scan.run(&home),
         Command::Tail(tail) => tail.run(&home),

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use crate::error::{Error, Result};
+use crate::key::Key;
 use crate::options::Options;
+use crate::retention::Retention;
 use crate::store::follow::pursuit::Pursuit;
 use crate::store::recover::is_store;
 use crate::store::view::View;
@@ -161,6 +163,11 @@ impl ReadOnlyStore {
     /// As [`Store::scan_prefix`](crate::Store::scan_prefix).
     pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Scan {
         self.snapshot().scan_prefix(prefix)
+    }
+
+    /// As [`Store::retention`](crate::Store::retention).
+    pub fn retention(&self) -> Vec<(Key, Retention)> {
+        self.shown().0.version.rules.list()
     }
 
     /// What the store holds, and where, as far as can be seen from here. `recovery` tells what was replayed

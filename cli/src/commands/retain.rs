@@ -1,0 +1,114 @@
+//! `siltstone retain`: how long entries are kept.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+use siltstone::{Key, Options, Retention, Store};
+
+use crate::exit::{Failure, Result, Status};
+use crate::home::Home;
+use crate::output::Output;
+use crate::record::key_bytes;
+use crate::{duration, size};
+
+/// Set how long the entries with a prefix are kept, or show what is set
+///
+/// An entry goes when it is older than the age, or when the entries with the prefix take more space than the
+/// size and it was written first. Where rules for several prefixes apply, the strictest decides.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  siltstone retain                        show the rules
+  siltstone retain logs/ 30d 50GB         a month, and no more than 50 GB
+  siltstone retain logs/body/ 7d          a week
+  siltstone retain logs/ --forever        take the rule back")]
+pub(crate) struct Retain {
+    /// What the keys begin with; '' for all
+    prefix: Option<OsString>,
+
+    /// An age such as 12h or 30d, a size such as 500MB or 50GB, or both
+    #[arg(value_name = "LIMIT", num_args = 0..=2, conflicts_with = "forever")]
+    limits: Vec<String>,
+
+    /// Keep everything with this prefix
+    #[arg(long, requires = "prefix")]
+    forever: bool,
+
+    /// Print one JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+impl Retain {
+    pub(crate) fn run(self, home: &Home) -> Result<Status> {
+        let rules = match self.prefix {
+            None => home.open_read_only()?.retention(),
+            Some(prefix) => {
+                if self.limits.is_empty() && !self.forever {
+                    return Err(Failure::new("give an age such as 30d, a size such as 50GB, or --forever"));
+                }
+                let retention = retention(&self.limits)?;
+                let store: Store = home.open_existing(Options::new())?;
+                store.retain(key_bytes(prefix), retention)?;
+                let rules = store.retention();
+                store.close()?;
+                rules
+            }
+        };
+        let mut out = Output::new();
+        if self.json {
+            out.json(&Value::Array(rules.iter().map(as_json).collect()))?;
+        } else {
+            rules.iter().try_for_each(|rule| out.line(as_text(rule)))?;
+        }
+        out.finish()?;
+        Ok(Status::Done)
+    }
+}
+
+fn retention(limits: &[String]) -> Result<Retention> {
+    let mut retention = Retention::new();
+    for limit in limits {
+        let is_new = match (duration::parse(limit), size::parse(limit)) {
+            (Ok(age), _) => retention.max_age.replace(age).is_none(),
+            (_, Ok(bytes)) => retention.max_bytes.replace(bytes).is_none(),
+            (Err(_), Err(_)) => {
+                return Err(Failure::new(format!(
+                    "'{limit}' is neither an age such as 12h or 30d nor a size such as 500MB or 50GB"
+                )));
+            }
+        };
+        if !is_new {
+            return Err(Failure::new(format!(
+                "'{limit}' is the second of its kind; give one age, one size, or both"
+            )));
+        }
+    }
+    Ok(retention)
+}
+
+fn seconds(age: Duration) -> String {
+    let units = [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
+    let whole = units.iter().find(|(_, unit)| age.subsec_nanos() == 0 && age.as_secs().is_multiple_of(*unit));
+    whole.map_or_else(
+        || format!("{}ms", age.as_millis()),
+        |(name, unit)| format!("{}{name}", age.as_secs() / unit),
+    )
+}
+
+fn as_text((prefix, retention): &(Key, Retention)) -> String {
+    let age = retention.max_age.map(seconds);
+    let bytes = retention.max_bytes.map(size::show);
+    let limits: Vec<_> = age.into_iter().chain(bytes).collect();
+    format!("{}\t{}", crate::text::printable(prefix), limits.join(" "))
+}
+
+fn as_json((prefix, retention): &(Key, Retention)) -> Value {
+    json!({
+        "prefix": crate::text::printable(prefix).to_string(),
+        "max_age_seconds": retention.max_age.map(|age| age.as_secs_f64()),
+        "max_bytes": retention.max_bytes,
+    })
+}
