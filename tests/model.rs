@@ -146,6 +146,13 @@ impl Subject {
         }
     }
 
+    /// Whatever was done, the manifest, the files, the pointers and the live bytes fit each other.
+    fn check(&self) {
+        assert_eq!(self.store.broken_invariants().unwrap(), [""; 0]);
+        let report = self.store.verify(|_, _| ()).unwrap();
+        assert!(report.problems.is_empty(), "{report:?}");
+    }
+
     fn write(&mut self, changes: Vec<Change>) {
         let position = self.store.write(batch(&changes)).unwrap();
         if self.policy == SyncPolicy::Immediate {
@@ -310,7 +317,10 @@ fn check(policy: SyncPolicy) {
         .run(&steps, |steps| {
             if start.elapsed().as_secs() < seconds {
                 let mut subject = Subject::new(policy);
-                steps.into_iter().for_each(|step| subject.run(step));
+                steps.into_iter().for_each(|step| {
+                    subject.run(step);
+                    subject.check();
+                });
                 subject.reopen();
                 run.set(run.get() + 1);
             }

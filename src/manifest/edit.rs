@@ -15,7 +15,7 @@ pub(crate) struct LogRecord {
     pub(crate) reserved: u64,
     /// Where it ends, once it is complete and durable.
     pub(crate) end: Option<u64>,
-    /// How many bytes of metadata and values were put into it, as far as was counted when it ended.
+    /// How many bytes of metadata and values were put into it: all that is flushed; once it has an end, all.
     pub(crate) filled: u64,
 }
 

@@ -57,23 +57,25 @@ impl Shared {
         }
         let edit = Edit {
             flushed: Some(flushed),
-            logs: self.ends(&view, frozen, flushed.position()),
+            logs: self.flushed_logs(&view, frozen, flushed.position()),
             ..Edit::default()
         };
         self.install(edit, output, &[], &frozen.covers)?;
         Ok(true)
     }
 
-    /// The logs that are complete and durable now, with their ends.
-    fn ends(&self, view: &View, frozen: &Frozen, flushed: Position) -> Vec<LogRecord> {
+    /// The logs that are complete and durable now, with their ends; and what was put into the one in use before
+    /// the place up to which it is flushed, which no recovery will count.
+    fn flushed_logs(&self, view: &View, frozen: &Frozen, flushed: Position) -> Vec<LogRecord> {
         let manifest = self.manifest.lock();
-        let open = manifest.state().logs.values().filter(|log| log.end.is_none() && log.number < flushed.log);
-        let ended = open.filter_map(|record| {
-            let log = view.logs.iter().find(|log| log.id.number == record.number)?;
-            let filled = frozen.filled.get(&record.number).copied().unwrap_or(0);
-            Some(LogRecord { end: Some(log.mapping.published() as u64), filled, ..*record })
+        let open = manifest.state().logs.range(..=flushed.log).filter(|(_, log)| log.end.is_none());
+        let open = open.filter_map(|(number, record)| {
+            let log = view.log(*number)?;
+            let end = (*number < flushed.log).then(|| log.mapping.published() as u64);
+            let filled = frozen.filled.get(number).copied().unwrap_or(0);
+            Some(LogRecord { end, filled, ..*record })
         });
-        ended.collect()
+        open.collect()
     }
 
     /// The last flush: values of a short log move into the segment, so that the log can go.

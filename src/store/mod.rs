@@ -6,6 +6,7 @@ mod durability;
 mod flush;
 mod follow;
 mod intake;
+mod invariants;
 mod recover;
 mod replayed;
 mod retain;
@@ -441,6 +442,12 @@ impl Store {
     /// [`Closed`](crate::ErrorKind::Closed). Damage is no error: it is in the report.
     pub fn verify(&self, mut progress: impl FnMut(u64, u64)) -> Result<Report> {
         self.shared().verify(&mut progress)
+    }
+
+    /// What should hold between the manifest, the files and what readers see, and does not. For tests.
+    #[doc(hidden)]
+    pub fn broken_invariants(&self) -> Result<Vec<String>> {
+        self.shared().broken_invariants()
     }
 
     /// Verifies the files of a store without opening it, and so also of one that does not open. Nothing is

@@ -72,8 +72,8 @@ impl Replaying {
             return Ok(());
         };
         let filled = intake.tables.filled.get(&record.number).copied().unwrap_or(0);
-        // One that a checkpoint ended was counted whole; what is flushed of it is not replayed.
-        let filled = filled.max(record.filled);
+        // What is flushed of it is not replayed. One that has an end was counted whole.
+        let filled = if record.end.is_some() { record.filled } else { record.filled + filled };
         edit.logs.push(LogRecord { end: Some(end), filled, ..*record });
         let log = log.up_to(end)?;
         if intake.recovery.frames > before {

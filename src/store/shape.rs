@@ -229,9 +229,10 @@ impl Shared {
 
     /// Gives back the space behind the ends of logs, now that the manifest knows those ends, and what
     /// recovery left over.
-    fn cut(&self, view: &View, ended: &[LogRecord]) {
+    fn cut(&self, view: &View, logs: &[LogRecord]) {
         let leftovers = std::mem::take(&mut *self.leftovers.lock());
-        let ended = ended.iter().filter_map(|record| view.log(record.number));
+        let ended = logs.iter().filter(|record| record.end.is_some());
+        let ended = ended.filter_map(|record| view.log(record.number));
         for log in ended.chain(&leftovers.uncut) {
             // Space only: the log is as good with it.
             let _ = log.file().and_then(|file| file.set_len(log.mapping.published() as u64));
