@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Poisoned,
     /// The store was closed: open it again.
     Closed,
+    /// The snapshot or iterator is older than the store allows: make a new one.
+    SnapshotTooOld,
     /// The store was written by a newer version: use that version.
     Unsupported,
 }
@@ -43,6 +45,7 @@ impl fmt::Display for ErrorKind {
             Self::Corruption => "damaged",
             Self::Poisoned => "refused after a failed sync",
             Self::Closed => "closed",
+            Self::SnapshotTooOld => "snapshot too old",
             Self::Unsupported => "of a newer version",
         })
     }
@@ -133,6 +136,7 @@ impl From<Error> for io::Error {
             ErrorKind::Invalid => io::ErrorKind::InvalidInput,
             ErrorKind::Busy => io::ErrorKind::ResourceBusy,
             ErrorKind::Timeout => io::ErrorKind::TimedOut,
+            ErrorKind::SnapshotTooOld => io::ErrorKind::TimedOut,
             ErrorKind::NoSpace => io::ErrorKind::StorageFull,
             ErrorKind::Corruption => io::ErrorKind::InvalidData,
             ErrorKind::Unsupported => io::ErrorKind::Unsupported,

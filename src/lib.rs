@@ -14,7 +14,7 @@
 //! # Ok::<(), siltstone::Error>(())
 //! ```
 //!
-//! The layers, each standing on those before it: errors, options, codecs, keys and entries; `vfs`, the
+//! The layers, each standing on those before it: errors, metrics, options, codecs, keys and entries; `vfs`, the
 //! only door to the outside; `log`; `memtable` and `segment`; `cursor`; `manifest`; `maintain`; `store`;
 //! `connector`, the storage interface.
 
@@ -39,6 +39,7 @@ mod log;
 mod maintain;
 mod manifest;
 mod memtable;
+mod metrics;
 mod options;
 mod retention;
 mod segment;
@@ -54,11 +55,13 @@ pub use connector::{
 pub use error::{Error, ErrorKind, Result};
 pub use key::{Key, MAX_KEY_LEN};
 pub use log::Position;
+pub use metrics::{Event, Histogram};
 #[doc(hidden)]
 pub use options::Sizes;
 pub use options::{Options, SyncPolicy};
 pub use retention::Retention;
 pub use store::{
-    Checkpoint, Durable, Item, LevelStats, List, Problem, ReadOnlyStore, Recovery, Report, Scan, Snapshot,
-    Stat, Stats, Store, Value,
+    BackpressureMetrics, Checkpoint, Durable, ErrorMetrics, EventMetrics, FlushMetrics, Item, LevelStats,
+    List, MergeMetrics, Metrics, Problem, ReadMetrics, ReadOnlyStore, ReaderStats, Recovery, Report, Scan,
+    Snapshot, Stat, Stats, Store, SyncMetrics, Value, WriteMetrics,
 };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::metrics::{Event, Hook};
 
 /// When a write becomes durable, and so what a crash may take.
 ///
@@ -76,6 +77,8 @@ pub struct Options {
     pub(crate) sync_policy: SyncPolicy,
     pub(crate) sync_interval: Duration,
     pub(crate) create: bool,
+    pub(crate) max_snapshot_age: Option<Duration>,
+    pub(crate) on_event: Option<Hook>,
     pub(crate) sizes: Sizes,
 }
 
@@ -126,6 +129,8 @@ impl Default for Options {
             sync_policy: SyncPolicy::default(),
             sync_interval: Duration::from_secs(300),
             create: true,
+            max_snapshot_age: None,
+            on_event: None,
             sizes: Sizes::default(),
         }
     }
@@ -155,6 +160,44 @@ impl Options {
         self
     }
 
+    /// How old a snapshot or an iterator may get. Then it is cut off: its next call fails with
+    /// [`SnapshotTooOld`](crate::ErrorKind::SnapshotTooOld), and what it alone kept of the store's memory and
+    /// space is let go of, even if there is no next call. Values that it has handed out stay valid.
+    ///
+    /// An iterator is as old as the snapshot that it was made from. Not set by default: readers may take as long
+    /// as they like, and stop no writer; what they keep is told by [`Stats::readers`](crate::Stats::readers). Where
+    /// it is set, each step of an iterator looks at the clock, which costs some tens of nanoseconds. Zero is
+    /// refused when opening.
+    ///
+    /// ```
+    /// use siltstone::{Options, SyncPolicy};
+    /// use std::time::Duration;
+    ///
+    /// let options = Options::new().sync_policy(SyncPolicy::InMemory);
+    /// let store = options.max_snapshot_age(Duration::from_secs(3600)).open("")?;
+    /// store.put("a", "1")?;
+    /// assert!(store.snapshot()?.get("a")?.is_some());
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    pub fn max_snapshot_age(mut self, age: Duration) -> Self {
+        self.max_snapshot_age = Some(age);
+        self
+    }
+
+    /// Has this called with what happens in the store, for the host's own log.
+    ///
+    /// It is called on a thread of the store's that does nothing else, one event after the other, and under no
+    /// lock that another call of the store would wait for: it may do with the store whatever any thread may,
+    /// also close it, or drop the last handle. If it panics, that event is over, and the next one comes. If it
+    /// is slow, events are left out rather than anything kept waiting, and it is told how many. Closing the
+    /// store waits until it was told everything.
+    ///
+    /// A hook that holds a handle of its own store keeps that open until it is closed.
+    pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.on_event = Some(Hook::new(hook));
+        self
+    }
+
     #[doc(hidden)]
     pub fn sizes(mut self, sizes: Sizes) -> Self {
         self.sizes = sizes;
@@ -164,6 +207,9 @@ impl Options {
     pub(crate) fn check(&self) -> Result<()> {
         if self.sync_interval.is_zero() {
             return Err(Error::invalid("sync_interval is zero; give a time, or use the policy immediate"));
+        }
+        if self.max_snapshot_age.is_some_and(|age| age.is_zero()) {
+            return Err(Error::invalid("max_snapshot_age is zero; give a time, or leave it unset"));
         }
         Ok(())
     }

@@ -113,7 +113,7 @@ fn make_way(path: &Path) {
 /// Whoever joins gets the store as it was opened, so it must be what they asked for.
 fn same_options(path: &Path, open: &Options, asked: &Options) -> Result<()> {
     // Whether to create it is no question any more.
-    let Options { sync_policy, sync_interval, create: _, sizes } = open;
+    let Options { sync_policy, sync_interval, create: _, max_snapshot_age, on_event, sizes } = open;
     let differs = |option: &str, open: &dyn std::fmt::Display, asked: &dyn std::fmt::Display| {
         let path = path.display();
         Err(Error::invalid(format!(
@@ -126,6 +126,18 @@ fn same_options(path: &Path, open: &Options, asked: &Options) -> Result<()> {
     if *sync_interval != asked.sync_interval {
         let text = |interval| format!("{interval:?}");
         return differs("sync_interval", &text(*sync_interval), &text(asked.sync_interval));
+    }
+    if *max_snapshot_age != asked.max_snapshot_age {
+        let text = |age: Option<_>| age.map_or("unset".into(), |age| format!("{age:?}"));
+        return differs("max_snapshot_age", &text(*max_snapshot_age), &text(asked.max_snapshot_age));
+    }
+    let same_hook = match (on_event, &asked.on_event) {
+        (Some(open), Some(asked)) => open.is(asked),
+        (open, asked) => open.is_none() && asked.is_none(),
+    };
+    if !same_hook {
+        let text = |hook: Option<_>| if hook.is_some() { "a hook of its own" } else { "unset" };
+        return differs("on_event", &text(on_event.as_ref()), &text(asked.on_event.as_ref()));
     }
     if *sizes != asked.sizes {
         return differs("sizes", &format!("{sizes:?}"), &format!("{:?}", asked.sizes));

@@ -4,11 +4,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::Event;
 use crate::options::SyncPolicy;
 use crate::store::shared::Shared;
 
@@ -16,6 +18,7 @@ use crate::store::shared::Shared;
 pub(crate) struct Background {
     shaper: Mutex<Worker>,
     syncer: Mutex<Worker>,
+    reaper: Mutex<Worker>,
     error: Mutex<Option<Error>>,
 }
 
@@ -52,6 +55,11 @@ pub(crate) fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<J
     started.map_err(|error| Error::io(format!("cannot start thread {name}"), error))
 }
 
+/// Whether that is the thread that asks.
+pub(crate) fn is_this_thread(thread: &JoinHandle<()>) -> bool {
+    thread.thread().id() == std::thread::current().id()
+}
+
 fn stop(worker: &Mutex<Worker>) {
     let thread = {
         let mut worker = worker.lock();
@@ -76,14 +84,13 @@ impl Background {
 
     /// Whether the caller is one of the threads: a waker that one of them calls.
     pub(crate) fn is_here(&self) -> bool {
-        let here = std::thread::current().id();
-        [&self.shaper, &self.syncer]
-            .iter()
-            .any(|worker| worker.lock().thread.as_ref().is_some_and(|thread| thread.thread().id() == here))
+        let workers = [&self.shaper, &self.syncer, &self.reaper];
+        workers.iter().any(|worker| worker.lock().thread.as_ref().is_some_and(is_this_thread))
     }
 
     /// Ends the threads, after what they are doing. None of them may call it.
     pub(crate) fn stop(&self) {
+        stop(&self.reaper);
         stop(&self.syncer);
         stop(&self.shaper);
     }
@@ -96,10 +103,34 @@ impl Shared {
         if periodic && let Err(error) = self.request_sync() {
             *self.background.error.lock() = Some(error);
         }
+        if let Some(limit) = self.options.max_snapshot_age
+            && let Err(error) = self.watch_readers(limit)
+        {
+            *self.background.error.lock() = Some(error);
+        }
         let view = self.view();
         if !view.frozen.is_empty() || !view.version.rules.is_empty() || self.next_end().is_some() {
             self.nudge();
         }
+    }
+
+    /// Has readers cut off that get older than this.
+    fn watch_readers(&self, limit: Duration) -> Result<()> {
+        let (readers, meters) = (self.readers.clone(), self.meters.clone());
+        let watch = move |bell: Receiver<()>| {
+            loop {
+                let (count, next) = readers.cut_off(limit);
+                if count > 0 {
+                    meters.tell(Event::SnapshotsCutOff { count });
+                }
+                let alarm = readers.clock.alarm(next);
+                select! {
+                    recv(bell) -> rung => if rung.is_err() { return },
+                    recv(alarm) -> _ => {}
+                }
+            }
+        };
+        self.background.reaper.lock().ring("siltstone-readers", watch)
     }
 
     /// Has flushes and merges done that are due.
@@ -139,6 +170,9 @@ fn shape(shared: &Arc<Shared>, bell: &Receiver<()>) {
             recv(alarm) -> _ => {}
         }
         let result = guarded(|| shared.shape());
+        if let Err(error) = &result {
+            shared.meters.failed_behind(error);
+        }
         // Under the writer's lock, so that no writer misses it between looking and waiting.
         let _writer = shared.writer.lock();
         *shared.background.error.lock() = result.err();
@@ -158,7 +192,8 @@ fn sync(shared: &Arc<Shared>, bell: &Receiver<()>) {
                     return;
                 }
                 while let Some(position) = shared.durability.awaited() {
-                    if guarded(|| shared.wait_durable(position)).is_err() {
+                    if let Err(error) = guarded(|| shared.wait_durable(position)) {
+                        shared.meters.failed_behind(&error);
                         break;
                     }
                 }
@@ -166,7 +201,9 @@ fn sync(shared: &Arc<Shared>, bell: &Receiver<()>) {
             recv(alarm) -> _ => {
                 alarm = set();
                 // A failure poisons the store, and the next write says so.
-                let _ = guarded(|| shared.sync_all());
+                if let Err(error) = guarded(|| shared.sync_all()) {
+                    shared.meters.failed_behind(&error);
+                }
             }
         }
     }

@@ -36,10 +36,12 @@ pub struct Checkpoint {
 impl Shared {
     pub(crate) fn checkpoint(&self, dir: &Path) -> Result<Checkpoint> {
         self.check_open()?;
+        let began = self.meters.checkpoint_begins();
         let mut target = Target::new(&self.vfs, &self.dir, dir)?;
         let made = self.fill(&mut target);
-        if made.is_err() {
-            target.clear();
+        match &made {
+            Ok(made) => self.meters.checkpoint_ends(began, made),
+            Err(_) => target.clear(),
         }
         made
     }

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::log::{LogFile, Position};
 use crate::maintain::{Claim, Fate, Merge, home_level};
 use crate::manifest::{Edit, Flushed, LEVELS, LogRecord};
+use crate::store::observe::Weight;
 use crate::store::shared::Shared;
 use crate::store::view::{Frozen, View};
 
@@ -34,6 +35,7 @@ impl Shared {
     fn flush_oldest(&self, folded: Option<&BTreeMap<u64, LogFile>>, claim: Option<&Claim>) -> Result<bool> {
         let view = self.view();
         let Some(frozen) = view.frozen.first() else { return Ok(false) };
+        let began = self.meters.flush_begins(frozen.table.bytes());
         // The segment will point into the logs: those bytes come first.
         self.wait_durable(frozen.end)?;
         let version = &view.version;
@@ -60,7 +62,9 @@ impl Shared {
             logs: self.flushed_logs(&view, frozen, flushed.position()),
             ..Edit::default()
         };
+        let weight = Weight::of(&output);
         self.install(edit, output, &[], &frozen.covers)?;
+        self.meters.flush_ends(began, weight);
         Ok(true)
     }
 

@@ -7,6 +7,8 @@ mod flush;
 mod follow;
 mod intake;
 mod invariants;
+mod observe;
+mod readers;
 mod recover;
 mod replayed;
 mod retain;
@@ -23,6 +25,11 @@ mod write;
 pub use checkpoint::Checkpoint;
 pub use durability::Durable;
 pub use follow::ReadOnlyStore;
+pub use observe::{
+    BackpressureMetrics, ErrorMetrics, EventMetrics, FlushMetrics, MergeMetrics, Metrics, ReadMetrics,
+    SyncMetrics, WriteMetrics,
+};
+pub use readers::ReaderStats;
 pub use scan::{Item, List, Scan};
 pub use snapshot::Snapshot;
 pub use stats::{LevelStats, Recovery, Stats};
@@ -41,6 +48,7 @@ use crate::key::Key;
 use crate::log::Position;
 use crate::options::{Options, SyncPolicy};
 use crate::retention::Retention;
+use crate::store::readers::Read;
 use crate::store::shared::Shared;
 use crate::vfs::{DiskVfs, MemVfs, Vfs};
 
@@ -71,8 +79,8 @@ impl Drop for Handle {
 }
 
 fn close(shared: &Arc<Shared>) -> Result<()> {
-    if shared.background.is_here() {
-        // In the midst of a flush perhaps, and closing waits for its end.
+    if shared.background.is_here() || shared.meters.events.is_here() {
+        // In the midst of a flush or an event perhaps, and closing waits for its end.
         let shared = shared.clone();
         return background::start("siltstone-close", move || drop(close(&shared))).map(drop);
     }
@@ -85,6 +93,7 @@ fn close(shared: &Arc<Shared>) -> Result<()> {
     let (last, unused) = shared.writer.lock().stop();
     let folded = shared.fold(last, unused);
     shared.lock.lock().take();
+    shared.meters.events.stop();
     folded
 }
 
@@ -110,8 +119,10 @@ impl Options {
     ///
     /// As for [`Options::open`].
     pub fn open_in(self, vfs: Arc<dyn Vfs>, path: impl AsRef<Path>) -> Result<Store> {
+        let began = vfs.elapsed();
         let parts = recover::open(vfs, path.as_ref(), self)?;
         let shared = Arc::new(Shared::new(parts));
+        shared.meters.opened(began, &shared.recovery);
         shared.start();
         Ok(Store { handle: Arc::new(Handle { shared }) })
     }
@@ -161,13 +172,13 @@ impl Store {
         value: impl AsRef<[u8]>,
         options: &PutOptions,
     ) -> Result<Position> {
-        let position = self.submit_put(key.as_ref(), value.as_ref(), options)?;
-        self.settle(position)
+        let (key, value) = (key.as_ref(), value.as_ref());
+        self.settled(|| self.shared().commit(&[Op::put(key, value, options)?]), |position| *position)
     }
 
     /// Writes a value and returns at once, as [`Store::submit`] does, without the copy into a batch.
     pub(crate) fn submit_put(&self, key: &[u8], value: &[u8], options: &PutOptions) -> Result<Position> {
-        self.shared().commit(&[Op::put(key, value, options)?])
+        self.counted(self.shared().commit(&[Op::put(key, value, options)?]))
     }
 
     /// Writes a batch: all of it or nothing. It takes the batch or a reference to one, to be used again.
@@ -176,8 +187,7 @@ impl Store {
     ///
     /// As for [`Store::put`].
     pub fn write(&self, batch: impl Borrow<Batch>) -> Result<Position> {
-        let position = self.submit(batch)?;
-        self.settle(position)
+        self.settled(|| self.shared().commit(&batch.borrow().ops()?), |position| *position)
     }
 
     /// Writes a batch and returns at once, whatever the policy. Under [`SyncPolicy::Immediate`] it becomes
@@ -187,7 +197,7 @@ impl Store {
     ///
     /// As for [`Store::put`].
     pub fn submit(&self, batch: impl Borrow<Batch>) -> Result<Position> {
-        self.shared().commit(&batch.borrow().ops()?)
+        self.counted(self.shared().commit(&batch.borrow().ops()?))
     }
 
     /// Deletes a key; false if there was nothing to delete.
@@ -196,9 +206,8 @@ impl Store {
     ///
     /// As for [`Store::put`].
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        let (existed, position) = self.submit_delete(key)?;
-        self.settle(position)?;
-        Ok(existed)
+        let deleted = self.settled(|| self.shared().commit_delete(key.as_ref()), |(_, position)| *position);
+        deleted.map(|(existed, _)| existed)
     }
 
     /// Deletes a key and returns at once, as [`Store::submit`] does.
@@ -207,7 +216,7 @@ impl Store {
     ///
     /// As for [`Store::put`].
     pub fn submit_delete(&self, key: impl AsRef<[u8]>) -> Result<(bool, Position)> {
-        self.shared().commit_delete(key.as_ref())
+        self.counted(self.shared().commit_delete(key.as_ref()))
     }
 
     /// Deletes all keys that begin with these bytes; all keys for an empty prefix. However many there are, it
@@ -264,11 +273,36 @@ impl Store {
         self.shared().is_immediate()
     }
 
-    fn settle(&self, position: Position) -> Result<Position> {
-        if self.is_immediate() {
-            self.shared().wait_durable(position)?;
+    /// A write, done as the policy says: with `Immediate`, once its position is durable.
+    fn settled<T>(
+        &self,
+        write: impl FnOnce() -> Result<T>,
+        position: impl FnOnce(&T) -> Position,
+    ) -> Result<T> {
+        let began = self.shared().meters.write_begins();
+        let written = write().and_then(|written| {
+            if self.is_immediate() {
+                self.shared().wait_durable(position(&written))?;
+            }
+            Ok(written)
+        });
+        self.shared().meters.write_ends(began, &written);
+        written
+    }
+
+    /// A write that may not be durable yet, and is not timed.
+    fn counted<T>(&self, written: Result<T>) -> Result<T> {
+        self.shared().meters.write_ends(None, &written);
+        written
+    }
+
+    /// A read of one key, counted.
+    #[inline]
+    fn noted<T>(&self, read: Read, found: Result<Option<T>>) -> Result<Option<T>> {
+        if let Err(error) = &found {
+            self.shared().meters.failed(error);
         }
-        Ok(position)
+        self.shared().readers.note(read, found)
     }
 
     /// Reads a value, borrowed from the mapping: its checksum is verified, nothing is copied.
@@ -278,7 +312,7 @@ impl Store {
     /// [`Corruption`](crate::ErrorKind::Corruption) if a checksum does not hold.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         let (view, seq) = self.shared().snapshot()?;
-        view.get_live(&*self.shared().vfs, seq, key.as_ref())
+        self.noted(Read::Get, view.get_live(&*self.shared().vfs, seq, key.as_ref()))
     }
 
     /// What is known of an entry, without reading its value.
@@ -288,7 +322,7 @@ impl Store {
     /// As for [`Store::get`].
     pub fn stat(&self, key: impl AsRef<[u8]>) -> Result<Option<Stat>> {
         let (view, seq) = self.shared().snapshot()?;
-        view.find_live(&*self.shared().vfs, seq, key.as_ref(), |entry, _| Ok(Stat::of(&entry)))
+        self.noted(Read::Stat, view.stat_live(&*self.shared().vfs, seq, key.as_ref()))
     }
 
     /// Whether there is an entry, without reading its value.
@@ -298,7 +332,8 @@ impl Store {
     /// As for [`Store::get`].
     pub fn exists(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         let (view, seq) = self.shared().snapshot()?;
-        Ok(view.find_live(&*self.shared().vfs, seq, key.as_ref(), |_, _| Ok(()))?.is_some())
+        let found = view.exists_live(&*self.shared().vfs, seq, key.as_ref());
+        Ok(self.noted(Read::Exists, found)?.is_some())
     }
 
     /// The keys that begin with these bytes, in order; all keys for an empty prefix. Reads no value.
@@ -307,7 +342,7 @@ impl Store {
     ///
     /// [`Closed`](crate::ErrorKind::Closed); each item can be an error as for [`Store::get`].
     pub fn list(&self, prefix: impl AsRef<[u8]>) -> Result<List> {
-        Ok(self.snapshot()?.list(prefix))
+        Ok(self.passing()?.list(prefix))
     }
 
     /// The entries in a range of keys, in order. For all of them: `scan::<&str>(..)`.
@@ -316,7 +351,7 @@ impl Store {
     ///
     /// As for [`Store::list`].
     pub fn scan<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<Scan> {
-        Ok(self.snapshot()?.scan(range))
+        Ok(self.passing()?.scan(range))
     }
 
     /// The entries whose keys begin with these bytes, in order.
@@ -325,7 +360,7 @@ impl Store {
     ///
     /// As for [`Store::list`].
     pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Scan> {
-        Ok(self.snapshot()?.scan_prefix(prefix))
+        Ok(self.passing()?.scan_prefix(prefix))
     }
 
     /// The store as it is now, for reads that belong together.
@@ -334,7 +369,11 @@ impl Store {
     ///
     /// [`Closed`](crate::ErrorKind::Closed).
     pub fn snapshot(&self) -> Result<Snapshot> {
-        Ok(Snapshot::new(&self.shared().vfs, self.shared().snapshot()?))
+        Ok(Snapshot::new(&self.shared().readers, self.shared().snapshot()?))
+    }
+
+    fn passing(&self) -> Result<Snapshot> {
+        Ok(Snapshot::passing(&self.shared().readers, self.shared().snapshot()?))
     }
 
     /// A boundary: everything written before it is durable when it returns.
@@ -395,6 +434,11 @@ impl Store {
         self.shared().stats()
     }
 
+    /// What the store has done since it was opened, in numbers, and what it holds.
+    pub fn metrics(&self) -> Metrics {
+        self.shared().metrics()
+    }
+
     /// Makes another store of all that was written before this call, in a directory that is empty or not
     /// there yet, while writing goes on. When it returns the checkpoint is durable, and a store of its own.
     ///
@@ -420,7 +464,7 @@ impl Store {
     /// [`NoSpace`](crate::ErrorKind::NoSpace) and [`Io`](crate::ErrorKind::Io), and then what was made of it
     /// is removed; [`Poisoned`](crate::ErrorKind::Poisoned) as for [`Store::flush`].
     pub fn checkpoint(&self, dir: impl AsRef<Path>) -> Result<Checkpoint> {
-        self.shared().checkpoint(dir.as_ref())
+        self.counted(self.shared().checkpoint(dir.as_ref()))
     }
 
     /// Reads all of the store as it is now, without stopping writers, and tells what of it is damaged: every

@@ -7,12 +7,15 @@ use crate::cursor::MergeCursor;
 use crate::entry::{Place, Pointer};
 use crate::error::Result;
 use crate::key::Key;
+use crate::store::readers::{Held, Lender, Walking};
 use crate::store::value::{Home, Stat, Value};
 use crate::store::view::{View, decode};
 
 /// A range of a snapshot, eaten from both ends.
 pub(crate) struct Walk {
     view: Arc<View>,
+    /// Who lent the view, if it is lent.
+    lender: Option<Lender>,
     seq: u64,
     /// Entries up to this sequence number are passed over.
     after: u64,
@@ -40,8 +43,13 @@ struct Back {
 }
 
 impl Walk {
-    pub(crate) fn new(view: Arc<View>, seq: u64, now: u64, first: Vec<u8>, end: Option<Vec<u8>>) -> Self {
-        Self { view, seq, after: 0, now, first, end, front: None, back: None }
+    pub(crate) fn new(
+        (view, lender): (Arc<View>, Option<Lender>),
+        (seq, now): (u64, u64),
+        first: Vec<u8>,
+        end: Option<Vec<u8>>,
+    ) -> Self {
+        Self { view, lender, seq, after: 0, now, first, end, front: None, back: None }
     }
 
     /// Only entries that were written after the operation with this number.
@@ -51,14 +59,11 @@ impl Walk {
 
     /// Calls `take` with the next entry from the front, if there is one.
     #[inline]
-    fn next<R>(
-        &mut self,
-        take: impl FnOnce(&Arc<View>, &[u8], u64, &[u8]) -> Result<R>,
-    ) -> Option<Result<R>> {
+    fn next<R>(&mut self, take: impl FnOnce(&Self, &[u8], u64, &[u8]) -> Result<R>) -> Option<Result<R>> {
         match self.advance_front() {
             Ok(true) => {
                 let cursor = &self.front.as_ref()?.cursor;
-                Some(take(&self.view, cursor.key(), cursor.seq(), cursor.value()))
+                Some(take(self, cursor.key(), cursor.seq(), cursor.value()))
             }
             Ok(false) => None,
             Err(error) => Some(self.fail(error)),
@@ -101,13 +106,13 @@ impl Walk {
     /// Calls `take` with the next entry from the back, if there is one.
     fn next_back<R>(
         &mut self,
-        take: impl FnOnce(&Arc<View>, &[u8], u64, &[u8]) -> Result<R>,
+        take: impl FnOnce(&Self, &[u8], u64, &[u8]) -> Result<R>,
     ) -> Option<Result<R>> {
         match self.advance_back() {
             Ok(true) => {
                 let back = self.back.as_ref()?;
                 self.end = Some(back.key.clone());
-                Some(take(&self.view, &back.key, back.seq, &back.entry))
+                Some(take(self, &back.key, back.seq, &back.entry))
             }
             Ok(false) => None,
             Err(error) => Some(self.fail(error)),
@@ -164,12 +169,12 @@ impl Walk {
 /// It shows the store as it was when the iterator was made. After an error it ends.
 #[must_use = "an iterator does nothing until it is used"]
 pub struct List {
-    walk: Walk,
+    walking: Walking,
 }
 
 impl List {
-    pub(crate) fn new(walk: Walk) -> Self {
-        Self { walk }
+    pub(crate) fn new(walking: Walking) -> Self {
+        Self { walking }
     }
 }
 
@@ -178,7 +183,7 @@ impl Iterator for List {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.walk.next(|_, key, _, _| Ok(Key::from(key)))
+        self.walking.go(|walk| walk.next(|_, key, _, _| Ok(Key::from(key))))
     }
 }
 
@@ -192,7 +197,7 @@ impl std::fmt::Debug for List {
 
 impl DoubleEndedIterator for List {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.walk.next_back(|_, key, _, _| Ok(Key::from(key)))
+        self.walking.go(|walk| walk.next_back(|_, key, _, _| Ok(Key::from(key))))
     }
 }
 
@@ -201,12 +206,12 @@ impl DoubleEndedIterator for List {
 /// It shows the store as it was when the iterator was made. After an error it ends.
 #[must_use = "an iterator does nothing until it is used"]
 pub struct Scan {
-    walk: Walk,
+    walking: Walking,
 }
 
 impl Scan {
-    pub(crate) fn new(walk: Walk) -> Self {
-        Self { walk }
+    pub(crate) fn new(walking: Walking) -> Self {
+        Self { walking }
     }
 }
 
@@ -215,7 +220,7 @@ impl Iterator for Scan {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.walk.next(Item::new)
+        self.walking.go(|walk| walk.next(Item::new))
     }
 }
 
@@ -229,7 +234,7 @@ impl std::fmt::Debug for Scan {
 
 impl DoubleEndedIterator for Scan {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.walk.next_back(Item::new)
+        self.walking.go(|walk| walk.next_back(Item::new))
     }
 }
 
@@ -247,7 +252,7 @@ impl DoubleEndedIterator for Scan {
 /// ```
 #[derive(Clone)]
 pub struct Item {
-    view: Arc<View>,
+    view: Held<Arc<View>>,
     key: Key,
     seq: u64,
     stat: Stat,
@@ -262,7 +267,7 @@ enum ItemPlace {
 }
 
 impl Item {
-    fn new(view: &Arc<View>, key: &[u8], seq: u64, entry: &[u8]) -> Result<Self> {
+    fn new(walk: &Walk, key: &[u8], seq: u64, entry: &[u8]) -> Result<Self> {
         let entry = decode(key, entry)?;
         let place = match entry.place {
             Place::Stored(pointer) => ItemPlace::Stored(pointer),
@@ -270,7 +275,8 @@ impl Item {
             Place::Tombstone => ItemPlace::Inline(Box::default()),
         };
         let (stat, meta_len) = (Stat::of(&entry), entry.meta_len);
-        Ok(Self { view: view.clone(), key: key.into(), seq, stat, meta_len, place })
+        let view = Held::item(&walk.view, walk.lender.as_ref());
+        Ok(Self { view, key: key.into(), seq, stat, meta_len, place })
     }
 
     /// The key.
@@ -292,13 +298,14 @@ impl Item {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption) if its checksum does not hold.
+    /// [`Corruption`](crate::ErrorKind::Corruption) if its checksum does not hold;
+    /// [`SnapshotTooOld`](crate::ErrorKind::SnapshotTooOld) if the scan is older than it may be.
     pub fn value(&self) -> Result<Value> {
         let home = match &self.place {
             ItemPlace::Inline(payload) => Home::Owned(payload.clone()),
             ItemPlace::Stored(pointer) => {
                 let len = self.stat.size() + u64::from(self.meta_len);
-                self.view.stored(&self.key, pointer, len)?
+                self.view.with(|view| view.stored(&self.key, pointer, len))?
             }
         };
         Ok(Value::new(self.stat.clone(), home, self.meta_len as usize))

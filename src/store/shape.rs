@@ -12,6 +12,7 @@ use crate::maintain::{Claim, Fate, Merge, Output, Plan, Rehome, Space, covered, 
 use crate::manifest::{Edit, LogRecord, SegmentRecord, State, Version};
 use crate::retention::Rules;
 use crate::segment::Segment;
+use crate::store::observe::Weight;
 use crate::store::shared::Shared;
 use crate::store::view::View;
 
@@ -91,10 +92,12 @@ impl Shared {
                     SegmentRecord { number: segment.number(), level: level as u8, len: segment.len() };
                 let segments = vec![segment.clone()];
                 let output = Output { segments, records: vec![record], ..Output::default() };
-                self.install(Edit::default(), output, &[], &[])
+                self.install(Edit::default(), output, &[], &[])?;
+                self.meters.segment_moved();
+                Ok(())
             }
             Plan::Merge { inputs, level, victims } => {
-                let view = self.view();
+                let (view, began) = (self.view(), self.meters.merge_begins(&inputs));
                 let (covers, purged) = (Covers::new(view.version.covers.clone()), view.version.settled);
                 let cursors = inputs.iter().map(|input| source(input, &covers));
                 let claim = Claim::of(&inputs);
@@ -120,7 +123,10 @@ impl Shared {
                     ..self.merge(&view.version.rules, move |_, _| level)
                 };
                 let output = merge.run(sources)?;
-                self.install(Edit::default(), output, &inputs, &[])
+                let weight = Weight::of(&output);
+                self.install(Edit::default(), output, &inputs, &[])?;
+                self.meters.merge_ends(began, &inputs, weight);
+                Ok(())
             }
         }
     }
@@ -129,7 +135,10 @@ impl Shared {
         match entry.place {
             Place::Stored(pointer) if victims.contains(&pointer.home) => {
                 match view.payload(&pointer, entry.payload_len()) {
-                    Ok((_, payload)) => Fate::Move(payload),
+                    Ok((_, payload)) => {
+                        self.meters.value_moved();
+                        Fate::Move(payload)
+                    }
                     // Whoever reads it is told; a repair may want what is left. It is not tried again.
                     Err(_) => {
                         self.damaged.lock().insert(pointer.home);
@@ -215,6 +224,7 @@ impl Shared {
                 complete.for_each(|log| log.file = None);
             }
         });
+        self.readers.note_removed(&view, &self.view());
         drop(manifest);
         self.cut(&view, &edit.logs);
         let segments = inputs.iter().map(|segment| crate::segment::path(&self.dir, segment.number()));

@@ -15,6 +15,8 @@ use crate::manifest::Manifest;
 use crate::options::{Options, SyncPolicy};
 use crate::store::background::Background;
 use crate::store::durability::{Durability, Written};
+use crate::store::observe::Meters;
+use crate::store::readers::Readers;
 use crate::store::replayed::Leftovers;
 use crate::store::stats::Recovery;
 use crate::store::view::View;
@@ -35,6 +37,8 @@ pub(crate) struct Shared {
     visible: AtomicU64,
     pub(crate) durability: Arc<Durability>,
     pub(crate) background: Background,
+    pub(crate) meters: Arc<Meters>,
+    pub(crate) readers: Arc<Readers>,
     pub(crate) next_segment: AtomicU64,
     pub(crate) closed: AtomicBool,
     /// Held while the store is closed.
@@ -65,7 +69,12 @@ pub(crate) struct Parts {
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
+        let (vfs, options) = (&parts.vfs, &parts.options);
+        let immediate = options.sync_policy == SyncPolicy::Immediate;
+        let meters = Meters::new(vfs.clone(), immediate, options.on_event.clone());
         Self {
+            meters: Arc::new(meters),
+            readers: Arc::new(Readers::new(vfs.clone(), options.max_snapshot_age)),
             visible: AtomicU64::new(parts.writer.seq()),
             vfs: parts.vfs,
             dir: parts.dir,
@@ -132,7 +141,16 @@ impl Shared {
 
     /// Waits until everything up to here is durable, syncing if nobody else does.
     pub(crate) fn wait_durable(&self, position: Position) -> Result<()> {
-        self.durability.wait(position, || self.writer.lock().written(), |written| self.note_synced(written))
+        let timer = self.meters.sync_begins();
+        let begin = || {
+            timer.begin();
+            self.writer.lock().written()
+        };
+        let done = |written: &Written| {
+            timer.end();
+            self.note_synced(written);
+        };
+        self.durability.wait(position, begin, done)
     }
 
     fn note_synced(&self, written: &Written) {

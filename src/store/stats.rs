@@ -1,7 +1,9 @@
 //! What a store says of itself.
 
+use crate::entry::ValueHome;
 use crate::maintain::Space;
 use crate::manifest::State;
+use crate::store::readers::ReaderStats;
 use crate::store::shared::Shared;
 use crate::store::view::View;
 
@@ -60,16 +62,23 @@ pub struct Stats {
     /// Bytes of values in the same files that no segment refers to: overwritten, deleted, expired, or lying
     /// in a segment since. Of other logs it is not known yet.
     pub dead_bytes: u64,
+    /// Bytes that moving the live values out of those of these files that hold dead ones would give back: the
+    /// dead values and what lies between them. What is superseded in segments comes on top.
+    pub reclaimable_bytes: u64,
     /// Deleted ranges of keys of which something is left to be dropped.
     pub deleted_ranges: usize,
     /// Bytes of memory held by memtables.
     pub memtable_bytes: u64,
+    /// How many memtables wait for their flush.
+    pub frozen_memtables: usize,
     /// The newest sequence number: how many operations were ever written.
     pub sequence: u64,
     /// Length of all segments, logs and value files, in bytes.
     pub disk_bytes: u64,
     /// What the last open found.
     pub recovery: Recovery,
+    /// Snapshots and iterators that are held, and what they keep.
+    pub readers: ReaderStats,
     /// The last error of a background flush or merge, if the last one failed.
     pub background_error: Option<String>,
 }
@@ -79,7 +88,7 @@ impl Shared {
         let view = self.view();
         let stats = Stats::of(&view, self.manifest.lock().state(), self.visible());
         let background_error = self.background.error().map(|error| error.to_string());
-        Stats { recovery: self.recovery, background_error, ..stats }
+        Stats { recovery: self.recovery, readers: self.readers.stats(), background_error, ..stats }
     }
 }
 
@@ -91,7 +100,8 @@ impl Stats {
         let levels = levels(view);
         let log_bytes = view.logs.iter().map(|log| log.mapping.published() as u64).sum();
         let value_bytes = view.version.values.values().map(|file| file.mapping.len() as u64).sum();
-        let (live_bytes, dead_bytes) = Space::of(state).live_and_dead(&view.version);
+        let space = Space::of(state);
+        let (live_bytes, dead_bytes) = space.live_and_dead(&view.version);
         Self {
             logs: view.logs.len(),
             log_bytes,
@@ -99,14 +109,30 @@ impl Stats {
             value_bytes,
             live_bytes,
             dead_bytes,
+            reclaimable_bytes: reclaimable(view, &space),
             deleted_ranges: view.covers.iter().count(),
             memtable_bytes,
+            frozen_memtables: view.frozen.len(),
             sequence,
             disk_bytes: levels.iter().map(|level| level.bytes).sum::<u64>() + log_bytes + value_bytes,
             levels,
             ..Self::default()
         }
     }
+}
+
+/// What the files that hold dead values weigh more than their live ones.
+fn reclaimable(view: &View, space: &Space) -> u64 {
+    let live = view.version.live_bytes();
+    let len = |home: &ValueHome| match home {
+        ValueHome::Log(number) => view.log(*number).map(|log| log.mapping.published()),
+        ValueHome::Moved(number) => view.version.values.get(number).map(|file| file.mapping.len()),
+    };
+    let spare = space.filled.iter().filter_map(|(home, filled)| {
+        let live = live.get(home).copied().unwrap_or(0);
+        (live < *filled).then(|| len(home).map(|len| (len as u64).saturating_sub(live)))?
+    });
+    spare.sum()
 }
 
 fn levels(view: &View) -> Vec<LevelStats> {

@@ -139,6 +139,18 @@ impl View {
         self.find_live(clock, seq, key, |entry, origin| self.value(key, &entry, origin))
     }
 
+    /// What is known of the key's entry, if readers may see it.
+    #[inline]
+    pub(crate) fn stat_live(&self, clock: &dyn Vfs, seq: u64, key: &[u8]) -> Result<Option<Stat>> {
+        self.find_live(clock, seq, key, |entry, _| Ok(Stat::of(&entry)))
+    }
+
+    /// Whether the key has an entry that readers may see.
+    #[inline]
+    pub(crate) fn exists_live(&self, clock: &dyn Vfs, seq: u64, key: &[u8]) -> Result<Option<()>> {
+        self.find_live(clock, seq, key, |_, _| Ok(()))
+    }
+
     /// The value that an entry means, checked, behind a guard.
     pub(crate) fn value(&self, key: &[u8], entry: &Entry<'_>, origin: Origin<'_>) -> Result<Value> {
         let home = match (entry.place, origin) {

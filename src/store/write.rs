@@ -222,6 +222,7 @@ impl Shared {
     fn admit(self: &Arc<Self>) -> Result<MutexGuard<'_, Writer>> {
         let mut writer = self.writer.lock();
         self.pace(&mut writer);
+        let mut stopped = None;
         loop {
             self.check_open()?;
             self.durability.check()?;
@@ -234,6 +235,7 @@ impl Shared {
                 return Err(error);
             }
             self.nudge();
+            stopped.get_or_insert_with(|| self.meters.stops(MAX_FROZEN));
             self.flushed.wait(&mut writer);
         }
     }
@@ -248,6 +250,7 @@ impl Shared {
         writer.paced = bytes;
         let behind = (self.view().frozen.len() + 1).saturating_sub(SLOW_FROZEN);
         if behind > 0 {
+            let _slowed = self.meters.slows();
             self.flushed.wait_for(writer, Duration::from_micros(500 * behind as u64));
         }
     }
@@ -258,6 +261,13 @@ impl Shared {
     }
 
     fn append(self: &Arc<Self>, writer: &mut Writer, ops: &[Op<'_>]) -> Result<Position> {
+        let appended = self.try_append(writer, ops);
+        self.meters.note_space(&appended);
+        appended
+    }
+
+    #[inline]
+    fn try_append(self: &Arc<Self>, writer: &mut Writer, ops: &[Op<'_>]) -> Result<Position> {
         self.part(writer, ops);
         writer.builder.clear();
         for op in ops {
@@ -287,6 +297,7 @@ impl Shared {
         if !covers.is_empty() {
             self.change_view(|view| view.covers = Arc::new(view.covers.with(covers)));
         }
+        self.meters.wrote(ops, (log.offset() - offset) as u64);
         writer.space.look_ahead(log);
         let position = log.position();
         if !self.is_immediate() {

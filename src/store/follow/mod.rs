@@ -14,6 +14,7 @@ use crate::key::Key;
 use crate::options::Options;
 use crate::retention::Retention;
 use crate::store::follow::pursuit::Pursuit;
+use crate::store::readers::Readers;
 use crate::store::recover::is_store;
 use crate::store::view::View;
 use crate::store::{List, Recovery, Scan, Snapshot, Stat, Stats, Value};
@@ -52,7 +53,7 @@ pub struct ReadOnlyStore {
 }
 
 struct Inner {
-    vfs: Arc<dyn Vfs>,
+    readers: Arc<Readers>,
     dir: PathBuf,
     /// Taken before `shown`.
     pursuit: Mutex<Pursuit>,
@@ -88,7 +89,8 @@ impl Options {
         let shown = pursuit.catch_up()?.unwrap_or_else(|| pursuit.view());
         let recovery = pursuit.recovery();
         let (pursuit, shown) = (Mutex::new(pursuit), RwLock::new(shown));
-        Ok(ReadOnlyStore { inner: Arc::new(Inner { vfs, dir, pursuit, shown, recovery }) })
+        let readers = Arc::new(Readers::new(vfs, self.max_snapshot_age));
+        Ok(ReadOnlyStore { inner: Arc::new(Inner { readers, dir, pursuit, shown, recovery }) })
     }
 }
 
@@ -109,8 +111,13 @@ impl ReadOnlyStore {
     /// As for [`Options::open_read_only`]. What was shown before is still shown.
     pub fn refresh(&self) -> Result<bool> {
         let mut pursuit = self.inner.pursuit.lock();
+        if let Some(limit) = self.inner.readers.limit() {
+            self.inner.readers.cut_off(limit);
+        }
         let Some(shown) = pursuit.catch_up()? else { return Ok(false) };
+        let (before, after) = (self.shown().0, shown.0.clone());
         *self.inner.shown.write() = shown;
+        self.inner.readers.note_removed(&before, &after);
         Ok(true)
     }
 
@@ -120,7 +127,11 @@ impl ReadOnlyStore {
 
     /// The store as it was at the last refresh, for reads that belong together.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(&self.inner.vfs, self.shown())
+        Snapshot::new(&self.inner.readers, self.shown())
+    }
+
+    fn passing(&self) -> Snapshot {
+        Snapshot::passing(&self.inner.readers, self.shown())
     }
 
     /// As [`Store::get`](crate::Store::get).
@@ -129,7 +140,7 @@ impl ReadOnlyStore {
     ///
     /// [`Corruption`](crate::ErrorKind::Corruption) if a checksum does not hold.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
-        self.snapshot().get(key)
+        self.passing().get(key)
     }
 
     /// As [`Store::stat`](crate::Store::stat).
@@ -138,7 +149,7 @@ impl ReadOnlyStore {
     ///
     /// As for [`ReadOnlyStore::get`].
     pub fn stat(&self, key: impl AsRef<[u8]>) -> Result<Option<Stat>> {
-        self.snapshot().stat(key)
+        self.passing().stat(key)
     }
 
     /// As [`Store::exists`](crate::Store::exists).
@@ -147,22 +158,22 @@ impl ReadOnlyStore {
     ///
     /// As for [`ReadOnlyStore::get`].
     pub fn exists(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        self.snapshot().exists(key)
+        self.passing().exists(key)
     }
 
     /// As [`Store::list`](crate::Store::list).
     pub fn list(&self, prefix: impl AsRef<[u8]>) -> List {
-        self.snapshot().list(prefix)
+        self.passing().list(prefix)
     }
 
     /// As [`Store::scan`](crate::Store::scan).
     pub fn scan<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Scan {
-        self.snapshot().scan(range)
+        self.passing().scan(range)
     }
 
     /// As [`Store::scan_prefix`](crate::Store::scan_prefix).
     pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Scan {
-        self.snapshot().scan_prefix(prefix)
+        self.passing().scan_prefix(prefix)
     }
 
     /// As [`Store::retention`](crate::Store::retention).
@@ -175,7 +186,8 @@ impl ReadOnlyStore {
     pub fn stats(&self) -> Stats {
         let pursuit = self.inner.pursuit.lock();
         let (view, seq) = self.shown();
-        Stats { recovery: self.inner.recovery, ..pursuit.stats(&view, seq) }
+        let readers = self.inner.readers.stats();
+        Stats { recovery: self.inner.recovery, readers, ..pursuit.stats(&view, seq) }
     }
 }
 

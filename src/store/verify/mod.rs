@@ -19,6 +19,7 @@ impl Shared {
     pub(crate) fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Report> {
         let mut findings = Findings::new(progress);
         Subject::of_open(self, &mut findings)?.check(&mut findings);
+        self.meters.verified();
         Ok(findings.finish())
     }
 }
