@@ -192,6 +192,25 @@ fn delete_counts_what_was_there() {
 }
 
 #[test]
+fn stats_for_prometheus_tell_what_the_files_tell() {
+    let place = with(&["a", "b"]);
+    let stats = place.run(["stats", "--json"]).json();
+    let text = place.run(["stats", "--prometheus"]).ok().out().to_owned();
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("siltstone_{name} ")));
+        line.unwrap_or_else(|| panic!("{name}: {text}")).parse::<u64>().unwrap()
+    };
+    for name in ["sequence", "logs", "log_bytes", "live_bytes", "dead_bytes", "reclaimable_bytes"] {
+        assert_eq!(stats[name], value(name), "{name}");
+    }
+    assert!(value("disk_bytes") > 0);
+    assert!(text.contains("# TYPE siltstone_sequence gauge\n"), "{text}");
+    // Counters of a process that has only looked would say nothing.
+    assert!(!text.contains("counter") && !text.contains("histogram"), "{text}");
+    place.run(["stats", "--prometheus", "--json"]).fails(2, &["--prometheus", "--json"]);
+}
+
+#[test]
 fn stats_add_up() {
     let place = with(&["a", "b"]);
     let stats = place.run(["stats", "--json"]).json();

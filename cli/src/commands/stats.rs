@@ -9,19 +9,26 @@ use crate::exit::{Result, Status};
 use crate::home::{Home, Weight};
 use crate::output::Output;
 
-/// Show segments by level, logs, live and dead bytes, the sequence, and what recovery found
+/// Show segments by level, logs, live, dead and reclaimable bytes, the sequence, and what recovery found
 ///
 /// Opening a store recovers it, so what recovery found is what this very command found. Of a store that
 /// another process is writing it tells what this command replayed to look at it.
+///
+/// --prometheus prints what the files tell, as gauges in Prometheus' text format. What a process has done with the
+/// store only that process can tell: a gateway gets it from Store::metrics.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   siltstone stats
-  siltstone stats --json")]
+  siltstone stats --json
+  siltstone stats --prometheus > /var/lib/node_exporter/siltstone.prom")]
 pub(crate) struct StatsOf {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Print gauges in Prometheus' text format
+    #[arg(long, conflicts_with = "json")]
+    prometheus: bool,
 }
 
 impl StatsOf {
@@ -29,7 +36,9 @@ impl StatsOf {
         let store = home.open()?;
         let (stats, weight) = (store.stats(), home.weight());
         let mut out = Output::new();
-        if self.json {
+        if self.prometheus {
+            out.bytes(stats.to_prometheus().as_bytes())?;
+        } else if self.json {
             out.json(&object(home, &stats, weight))?;
         } else {
             out.bytes(described(home, &stats, weight).as_bytes())?;
@@ -52,6 +61,7 @@ fn object(home: &Home, stats: &Stats, weight: Weight) -> Json {
         "value_bytes": stats.value_bytes,
         "live_bytes": stats.live_bytes,
         "dead_bytes": stats.dead_bytes,
+        "reclaimable_bytes": stats.reclaimable_bytes,
         "memtable_bytes": stats.memtable_bytes,
         "disk_bytes": weight.bytes,
         "files": weight.files,
@@ -99,7 +109,10 @@ fn logs_line(stats: &Stats) -> String {
 
 fn values_line(stats: &Stats) -> String {
     let (live, dead) = (DecimalBytes(stats.live_bytes), DecimalBytes(stats.dead_bytes));
-    format!("{live} live, {dead} dead, in logs that are flushed and in value files")
+    let reclaimable = DecimalBytes(stats.reclaimable_bytes);
+    format!(
+        "{live} live, {dead} dead, {reclaimable} reclaimable, in logs that are flushed and in value files"
+    )
 }
 
 fn recovery_line(recovery: &Recovery) -> String {
