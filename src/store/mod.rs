@@ -260,7 +260,7 @@ impl Store {
     /// [`Invalid`](crate::ErrorKind::Invalid) for a prefix longer than a key, or too many rules; else as for
     /// [`Store::put`].
     pub fn retain(&self, prefix: impl AsRef<[u8]>, retention: Retention) -> Result<()> {
-        self.shared().retain(prefix.as_ref(), &retention)
+        self.counted(self.shared().retain(prefix.as_ref(), &retention))
     }
 
     /// The rules that [`Store::retain`] set, by prefix.
@@ -383,7 +383,7 @@ impl Store {
     /// [`Poisoned`](crate::ErrorKind::Poisoned) if a sync failed.
     pub fn flush(&self) -> Result<()> {
         self.shared().check_open()?;
-        self.shared().sync_all()
+        self.counted(self.shared().sync_all())
     }
 
     /// Everything before this position survives a power cut.
@@ -398,7 +398,7 @@ impl Store {
     /// As for [`Store::flush`].
     pub fn wait_durable(&self, position: Position) -> Result<()> {
         self.shared().check_open()?;
-        self.shared().wait_durable(position.min(self.written_position()))
+        self.counted(self.shared().wait_durable(position.min(self.written_position())))
     }
 
     /// The same as a future, tied to no runtime.

@@ -137,8 +137,10 @@ impl Meters {
             }
         }
         self.puts.add_alone(puts);
-        self.deletes.add_alone(deletes);
-        self.range_deletes.add_alone(ranges);
+        if deletes + ranges > 0 {
+            self.deletes.add_alone(deletes);
+            self.range_deletes.add_alone(ranges);
+        }
         self.batches.add_alone(1);
         self.write_bytes.add_alone(bytes);
         self.log_bytes.add_alone(log_bytes);

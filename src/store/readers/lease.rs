@@ -170,21 +170,21 @@ impl Walking {
     /// Goes on with it, or ends with the error that it is too old.
     #[inline]
     pub(crate) fn go<R>(&mut self, step: impl FnOnce(&mut Walk) -> Option<Result<R>>) -> Option<Result<R>> {
-        let mut lent;
-        let walk = match &mut self.walk {
-            Some(Held::Own(walk)) => walk,
-            Some(Held::Lent(loan)) if !self.is_over => match loan.lock() {
-                Ok(walk) => {
-                    lent = walk;
-                    &mut *lent
-                }
-                Err(error) => {
-                    self.is_over = true;
-                    return Some(Err(error));
-                }
-            },
-            _ => return self.error.take().map(Err),
-        };
-        step(walk)
+        match &mut self.walk {
+            Some(Held::Own(walk)) => step(walk),
+            _ => self.go_on_loan(step),
+        }
+    }
+
+    /// Apart, for the other way must not pay for it.
+    #[cold]
+    #[inline(never)]
+    fn go_on_loan<R>(&mut self, step: impl FnOnce(&mut Walk) -> Option<Result<R>>) -> Option<Result<R>> {
+        let Some(Held::Lent(loan)) = &self.walk else { return self.error.take().map(Err) };
+        match loan.lock() {
+            Ok(mut walk) => step(&mut walk),
+            Err(_) if std::mem::replace(&mut self.is_over, true) => None,
+            Err(error) => Some(Err(error)),
+        }
     }
 }
