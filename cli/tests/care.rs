@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
 use common::{Place, sample};
@@ -59,6 +60,26 @@ fn verify_says_that_all_is_well() {
     assert_eq!(report["entries"], json!(4201));
     place.run(["verify", "--store", "nowhere"]).fails(2, &["no store", "nowhere"]);
     assert!(!place.path("nowhere").exists());
+}
+
+#[test]
+fn a_store_that_another_process_writes_is_verified() {
+    let place = Place::new();
+    for policy in ["sync-on-boundary", "immediate"] {
+        let mut capture = place.start_capture(&["--sync", policy]);
+        let mut stdin = capture.stdin.take().unwrap();
+        for round in 0..20 {
+            let lines: String = (0..500).map(|n| format!("{{\"round\":{round},\"n\":{n}}}\n")).collect();
+            stdin.write_all(lines.as_bytes()).unwrap();
+            if round > 0 || place.store().exists() {
+                assert_eq!(place.run(["verify", "--json"]).json()["problems"], json!([]), "{policy}");
+            }
+            place.wait_for(format!("{{\"round\":{round},\"n\":499}}").as_bytes());
+        }
+        drop(stdin);
+        assert!(capture.wait().unwrap().success());
+    }
+    assert_eq!(place.run(["verify", "--json"]).json()["entries"], json!(20_000));
 }
 
 #[test]

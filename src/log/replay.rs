@@ -96,6 +96,13 @@ fn frame_at(id: LogId, bytes: &[u8], offset: u64) -> Option<(Frame<'_>, u64)> {
     Some((frame, end))
 }
 
+/// Where the good frames of a log end that follow this offset, whatever lies behind them.
+pub(crate) fn good_until(log: &LogFile, from: u64) -> u64 {
+    let from = from.max(HEADER_LEN as u64);
+    let next = |end: &u64| frame_at(log.id, log.mapping.bytes(), *end).map(|(_, end)| end);
+    std::iter::successors(Some(from), next).last().unwrap_or(from)
+}
+
 /// The rest of the bytes from their first one that is not zero.
 fn tail(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;

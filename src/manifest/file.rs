@@ -74,11 +74,6 @@ impl Manifest {
         self.number
     }
 
-    /// The file that says what the store holds, as messages name it.
-    pub(crate) fn describe(&self) -> String {
-        if self.number == 0 { format!("{CURRENT}, which is missing,") } else { name(self.number) }
-    }
-
     /// Changes the state in memory; the next change that is committed makes this one durable as well.
     /// For what an open finds out, which the next open would find out again.
     pub(crate) fn amend(&mut self, edit: &Edit) -> Result<()> {

@@ -450,30 +450,6 @@ impl Store {
         self.shared().broken_invariants()
     }
 
-    /// Verifies the files of a store without opening it, and so also of one that does not open. Nothing is
-    /// changed. What a power cut left half written, which opening drops, is a problem here.
-    ///
-    /// # Errors
-    ///
-    /// [`Invalid`](crate::ErrorKind::Invalid) if there is no store, [`Busy`](crate::ErrorKind::Busy) if it is
-    /// open: then use [`Store::verify`].
-    pub fn verify_closed(path: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<Report> {
-        Self::verify_closed_in(Arc::new(DiskVfs::new()), path, progress)
-    }
-
-    /// As [`Store::verify_closed`], in a file system of the caller's choice.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Store::verify_closed`].
-    pub fn verify_closed_in(
-        vfs: Arc<dyn Vfs>,
-        path: impl AsRef<Path>,
-        mut progress: impl FnMut(u64, u64),
-    ) -> Result<Report> {
-        verify::closed(&vfs, path.as_ref(), &mut progress)
-    }
-
     /// Syncs, folds what is small, and frees the directory for others. Later calls on any handle fail with
     /// [`Closed`](crate::ErrorKind::Closed); closing again waits for the first to be done, and does nothing.
     /// Dropping the last handle closes too, but cannot tell of an error. Nor can a waker that closes: what

@@ -11,8 +11,7 @@ use crate::output::Output;
 
 /// Show segments by level, logs, live and dead bytes, the sequence, and what recovery found
 ///
-/// Opening a store recovers it, so what recovery found is what this very command found. Of a store that
-/// another process is writing it tells what this command replayed to look at it.
+/// What recovery found is what this very command replayed to look at the store.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -26,7 +25,7 @@ pub(crate) struct StatsOf {
 
 impl StatsOf {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
-        let store = home.open()?;
+        let store = home.look()?;
         let (stats, weight) = (store.stats(), home.weight());
         let mut out = Output::new();
         if self.json {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde_json::{Value as Json, json};
-use siltstone::{Key, Problem, Report, Store};
+use siltstone::{Key, Problem, ReadOnlyStore, Report};
 
 use crate::exit::{Result, Status};
 use crate::home::Home;
@@ -14,9 +14,9 @@ use crate::text::{hex, printable};
 
 /// Read everything and check it, and name each damaged file with the keys that it may have cost
 ///
-/// It changes nothing, and works on a store that no longer opens. The exit status is 0 if all is well and
-/// 1 if there are problems. What a power cut left half written is told as a problem too: opening the store
-/// drops it.
+/// It changes nothing and takes no lock, so another process may be writing the store meanwhile; and it works on a
+/// store that no longer opens. The exit status is 0 if all is well and 1 if there are problems. What a power cut
+/// left half written is told as a problem too: opening the store drops it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -31,7 +31,7 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
         let bar = bar();
-        let report = Store::verify_closed(home.dir(), |done, total| {
+        let report = ReadOnlyStore::verify(home.dir(), |done, total| {
             bar.set_length(total);
             bar.set_position(done);
         });

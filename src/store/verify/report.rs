@@ -7,7 +7,8 @@ use crate::key::Key;
 /// So many damaged places of a file are told one by one.
 const TOLD: usize = 32;
 
-/// What [`Store::verify`](crate::Store::verify) read, and what is wrong with it.
+/// What [`Store::verify`](crate::Store::verify) or [`ReadOnlyStore::verify`](crate::ReadOnlyStore::verify)
+/// read, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -72,6 +73,10 @@ impl<'p> Findings<'p> {
     pub(super) fn read(&mut self, bytes: u64) {
         self.report.bytes += bytes;
         (self.progress)(self.report.bytes, self.total.max(self.report.bytes));
+    }
+
+    pub(super) fn is_clean(&self) -> bool {
+        self.report.problems.is_empty()
     }
 
     pub(super) fn problem(&mut self, file: &str, (first, last): Keys<'_>, what: impl Into<String>) {
