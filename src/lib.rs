@@ -59,6 +59,6 @@ pub use options::Sizes;
 pub use options::{Options, SyncPolicy};
 pub use retention::Retention;
 pub use store::{
-    Checkpoint, Durable, Item, LevelStats, List, Problem, ReadOnlyStore, Recovery, Report, Scan, Snapshot,
-    Stat, Stats, Store, Value,
+    Checkpoint, Durable, Item, LevelStats, List, Problem, ReadOnlyStore, Recovery, Repair, RepairReport,
+    Report, Scan, Snapshot, Stat, Stats, Store, Value,
 };

@@ -5,6 +5,7 @@ mod frame;
 mod header;
 mod probe;
 mod replay;
+mod salvage;
 mod space;
 
 pub(crate) use appender::Appender;
@@ -12,6 +13,7 @@ pub(crate) use frame::{Action, FRAME_HEAD, Frame, FrameOp, TableBuilder};
 pub(crate) use header::{HEADER_LEN, LogId};
 pub(crate) use probe::{has_header, torn_keys, whole_frames};
 pub(crate) use replay::{Replay, Stop, good_until, replay};
+pub(crate) use salvage::{Head, Salvaged, head, salvage};
 pub(crate) use space::{Register, Space};
 
 use std::fmt;

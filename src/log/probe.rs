@@ -74,7 +74,7 @@ fn damaged_keys(
             let len = u64::from(meta_len) + u64::from(value_len);
             offset.checked_add(len).and_then(|end| checksum(offset..end)) != Some(crc)
         }
-        Action::Delete => false,
+        Action::Delete | Action::DeleteRange { .. } => false,
     });
     let keys = damaged.map(|op| op.key).fold(None, |keys: Option<(&[u8], &[u8])>, key| {
         Some(keys.map_or((key, key), |(low, high)| (low.min(key), high.max(key))))

@@ -3,11 +3,13 @@
 mod edit;
 mod file;
 mod follow;
+mod salvage;
 mod version;
 
 pub(crate) use edit::{Edit, Flushed, LogRecord, SegmentRecord, ValueRecord};
-pub(crate) use file::{Manifest, create, destroy, in_use, inspect, recover};
+pub(crate) use file::{Manifest, create, destroy, in_use, inspect, recover, replace};
 pub(crate) use follow::{FollowedManifest, TRIES, changes_too_fast, glance};
+pub(crate) use salvage::salvage;
 pub(crate) use version::{LEVELS, State, Version};
 
 /// The file that names the newest manifest.

@@ -4,7 +4,9 @@ mod check;
 mod report;
 mod subject;
 
+pub(in crate::store) use report::{Keys, Problems};
 pub use report::{Problem, Report};
+pub(in crate::store) use subject::recognize;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +28,7 @@ impl Shared {
 
 /// Verifies the files of a store, whoever is writing it.
 pub(crate) fn files(vfs: &Arc<dyn Vfs>, dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Report> {
-    subject::recognize(&**vfs, dir)?;
+    recognize(&**vfs, dir)?;
     for _ in 0..TRIES {
         let seen = crate::manifest::glance(vfs, dir);
         let mut findings = Findings::new(progress);

@@ -40,7 +40,7 @@ pub(super) struct SegmentFile {
 }
 
 /// Refuses a directory in which nothing looks like a store.
-pub(super) fn recognize(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+pub(in crate::store) fn recognize(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
     let names = vfs.list(dir).unwrap_or_default();
     if !names.iter().any(|name| is_ours(name)) {
         let dir = dir.display();
