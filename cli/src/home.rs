@@ -24,6 +24,11 @@ impl Home {
         Self { named: named.is_some(), dir: named.or_else(variable).unwrap_or_else(|| DEFAULT.into()) }
     }
 
+    /// This one, or the one that a command was given.
+    pub(crate) fn or(&self, given: Option<PathBuf>) -> Self {
+        given.map_or_else(|| self.clone(), |dir| Self { dir, named: true })
+    }
+
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
@@ -56,9 +61,8 @@ impl Home {
             ErrorKind::Invalid => Failure::new(format!(
                 "there is no store in '{dir}'; name one with --store DIR or {VARIABLE}, or make one with 'siltstone capture' or 'siltstone put'"
             )),
-            ErrorKind::Corruption => {
-                Failure::from(error).and("'siltstone verify' tells what else is damaged")
-            }
+            ErrorKind::Corruption => Failure::from(error)
+                .and("'siltstone verify' tells what else is damaged, and 'siltstone repair' saves the rest"),
             _ => error.into(),
         }
     }
