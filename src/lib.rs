@@ -62,6 +62,6 @@ pub use options::{Options, SyncPolicy};
 pub use retention::Retention;
 pub use store::{
     BackpressureMetrics, Checkpoint, Durable, ErrorMetrics, EventMetrics, FlushMetrics, Item, LevelStats,
-    List, MergeMetrics, Metrics, Problem, ReadMetrics, ReadOnlyStore, ReaderStats, Recovery, Report, Scan,
-    Snapshot, Stat, Stats, Store, SyncMetrics, Value, WriteMetrics,
+    List, MergeMetrics, Metrics, Problem, ReadMetrics, ReadOnlyStore, ReaderStats, Recovery, Repair,
+    RepairReport, Report, Scan, Snapshot, Stat, Stats, Store, SyncMetrics, Value, WriteMetrics,
 };

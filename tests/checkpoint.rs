@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 use common::{Change, DIR, Held, History, Model, START, apply, batch, crashable, dump, moved, open, tiny};
 use siltstone::vfs::{CrashVfs, DiskVfs, Fault, FaultVfs, Injection, MemVfs, OperationKind, Vfs};
-use siltstone::{ErrorKind, Options, Position, Result, Sizes, Store, SyncPolicy};
+use siltstone::{ErrorKind, Options, Position, ReadOnlyStore, Result, Sizes, Store, SyncPolicy};
 
 const COPY: &str = "/copies/first";
 
@@ -174,7 +174,7 @@ fn values_that_have_moved_are_in_it() {
             faults.heal();
             let had = store.stats();
             wear_out(store, &model);
-            assert_eq!(Store::verify_closed_in(vfs.clone(), COPY, |_, _| ()).unwrap().problems, []);
+            assert_eq!(ReadOnlyStore::verify_in(vfs.clone(), COPY, |_, _| ()).unwrap().problems, []);
             let copy = open_copy(&vfs, policy).unwrap();
             let has = copy.stats();
             assert_eq!((has.value_files, has.value_bytes), (had.value_files, had.value_bytes), "{policy}");

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{DIR, Files, crashable, files, moved, open, restore, tiny};
-use siltstone::vfs::CrashVfs;
-use siltstone::{ErrorKind, Options, Problem, Report, Sizes, Store, SyncPolicy};
+use siltstone::vfs::{CrashVfs, MemVfs, Vfs};
+use siltstone::{ErrorKind, Options, Problem, ReadOnlyStore, Report, Sizes, Store, SyncPolicy};
 
 fn verify(files: &Files) -> Report {
-    Store::verify_closed_in(restore(files), DIR, |_, _| ()).unwrap()
+    ReadOnlyStore::verify_in(restore(files), DIR, |_, _| ()).unwrap()
 }
 
 fn key(index: usize) -> String {
@@ -74,14 +74,14 @@ fn a_whole_store_has_no_problem() {
     let store = open(&vfs, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
     assert_eq!(store.verify(|_, _| ()).unwrap().problems, []);
     store.close().unwrap();
-    assert_eq!(Store::verify_closed_in(vfs, DIR, |_, _| ()).unwrap().problems, []);
+    assert_eq!(ReadOnlyStore::verify_in(vfs, DIR, |_, _| ()).unwrap().problems, []);
 }
 
 #[test]
 fn progress_is_told_and_ends_at_the_end() {
     let mut told = Vec::new();
     let report =
-        Store::verify_closed_in(restore(&closed()), DIR, |done, total| told.push((done, total))).unwrap();
+        ReadOnlyStore::verify_in(restore(&closed()), DIR, |done, total| told.push((done, total))).unwrap();
     assert!(told.is_sorted_by_key(|(done, _)| *done) && told.iter().all(|(done, total)| done <= total));
     assert_eq!(told.last(), Some(&(report.bytes, report.bytes)));
     assert!(told.iter().any(|(done, total)| done * 2 < *total), "it tells ahead of time how much there is");
@@ -266,7 +266,7 @@ fn a_store_that_is_written_to_meanwhile_has_no_problem() {
     for policy in
         [SyncPolicy::InMemory, SyncPolicy::SyncOnBoundary, SyncPolicy::Periodic, SyncPolicy::Immediate]
     {
-        let (_, vfs) = crashable();
+        let vfs: Arc<dyn Vfs> = Arc::new(MemVfs::new());
         let store = open(&vfs, policy, tiny()).unwrap();
         let done = Arc::new(AtomicBool::new(false));
         let writer = std::thread::spawn({
@@ -281,12 +281,14 @@ fn a_store_that_is_written_to_meanwhile_has_no_problem() {
         });
         for _ in 0..40 {
             assert_eq!(store.verify(|_, _| ()).unwrap().problems, [], "{policy}");
+            let foreign = ReadOnlyStore::verify_in(vfs.clone(), DIR, |_, _| ()).unwrap();
+            assert_eq!(foreign.problems, [], "{policy}, by its files");
         }
         done.store(true, Ordering::Relaxed);
         writer.join().unwrap();
         store.close().unwrap();
         assert_eq!(store.verify(|_, _| ()).unwrap_err().kind(), ErrorKind::Closed);
-        assert_eq!(Store::verify_closed_in(vfs, DIR, |_, _| ()).unwrap().problems, [], "{policy}");
+        assert_eq!(ReadOnlyStore::verify_in(vfs, DIR, |_, _| ()).unwrap().problems, [], "{policy}");
     }
 }
 
@@ -334,14 +336,78 @@ fn a_ruined_log_is_told_in_a_bounded_report() {
     );
 }
 
+/// Logs that are cut, files that are removed and a manifest that is replaced while they are read.
 #[test]
-fn it_needs_a_store_that_nobody_has_open() {
+fn a_store_on_a_disk_is_verified_while_another_owner_writes_it() {
+    for policy in [SyncPolicy::SyncOnBoundary, SyncPolicy::Immediate] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Options::new().sizes(tinier()).sync_policy(policy).open(dir.path()).unwrap();
+        let path = dir.path().to_owned();
+        let writer = std::thread::spawn(move || {
+            let mut store = store;
+            for start in (0..1_000).step_by(40) {
+                fill(&store, start..start + 40);
+                if start % 200 == 0 {
+                    store.close().unwrap();
+                    store = Options::new().sizes(tinier()).sync_policy(policy).open(&path).unwrap();
+                }
+            }
+            store.close().unwrap();
+        });
+        let mut read = 0;
+        while !writer.is_finished() {
+            let report = ReadOnlyStore::verify(dir.path(), |_, _| ()).unwrap();
+            assert_eq!(report.problems, [], "{policy}");
+            read += report.entries;
+        }
+        writer.join().unwrap();
+        let report = ReadOnlyStore::verify(dir.path(), |_, _| ()).unwrap();
+        assert_eq!(report.problems, []);
+        common::tell(format_args!("{policy}: {read} entries verified meanwhile"));
+    }
+}
+
+/// Damage to what is not flushed yet names the keys, where the table of the frame still can be read.
+#[test]
+fn a_damaged_value_that_is_not_flushed_is_told_with_its_key() {
+    let (memory, vfs) = crashable();
+    let store = open(&vfs, SyncPolicy::SyncOnBoundary, Sizes { memtable: 1 << 20, ..tiny() }).unwrap();
+    fill(&store, 0..20);
+    let left = files(&CrashVfs::new(&memory).everything().unwrap());
+    let mut named = 0;
+    for index in (0..20).filter(|index| value(*index).len() > 100) {
+        let value = value(index);
+        let places = left.iter().enumerate().filter_map(|(at, (_, bytes))| {
+            Some((at, bytes.windows(value.len()).position(|window| window == value)?))
+        });
+        for (at, start) in places {
+            let mut damaged = left.clone();
+            damaged[at].1[start + 50] ^= 1;
+            let problems = verify(&damaged).problems;
+            let key = key(index);
+            let told = problems.iter().find(|problem| {
+                problem.file == damaged[at].0
+                    && problem.first_key.as_ref().is_some_and(|first| *first == *key)
+            });
+            assert!(told.is_some_and(|told| told.last_key == told.first_key), "'{key}': {problems:?}");
+            named += 1;
+        }
+    }
+    assert!(named > 5, "{named}");
+}
+
+#[test]
+fn it_takes_no_lock_and_makes_nothing() {
     let (_, vfs) = crashable();
-    let refused = || Store::verify_closed_in(vfs.clone(), DIR, |_, _| ()).unwrap_err();
-    assert_eq!(refused().kind(), ErrorKind::Invalid);
+    let verify = || ReadOnlyStore::verify_in(vfs.clone(), DIR, |_, _| ());
+    assert_eq!(verify().unwrap_err().kind(), ErrorKind::Invalid);
     assert!(vfs.list(Path::new(DIR)).is_err(), "it makes nothing");
     let store = open(&vfs, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
-    assert_eq!(refused().kind(), ErrorKind::Busy);
+    assert_eq!(verify().unwrap().problems, []);
+    fill(&store, 0..3);
+    assert_eq!(verify().unwrap().entries, 3);
     store.close().unwrap();
-    assert_eq!(Store::verify_closed_in(vfs.clone(), DIR, |_, _| ()).unwrap().problems, []);
+    let before = files(&*vfs);
+    assert_eq!(verify().unwrap().problems, []);
+    assert_eq!(files(&*vfs), before);
 }

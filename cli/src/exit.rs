@@ -10,7 +10,7 @@ pub(crate) enum Status {
     Done,
     /// What was asked for is not there.
     NotFound,
-    /// What was verified is not whole.
+    /// What was verified is not whole, or what was repaired lacks something.
     Damaged,
     /// A capture that left out bad lines.
     Skipped,

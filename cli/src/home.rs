@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use siltstone::{Error, ErrorKind, Options, ReadOnlyStore, Snapshot, Stats, Store};
+use siltstone::{Error, ErrorKind, Options, ReadOnlyStore, Store};
 
 use crate::exit::{Failure, Result};
 
@@ -24,6 +24,11 @@ impl Home {
         Self { named: named.is_some(), dir: named.or_else(variable).unwrap_or_else(|| DEFAULT.into()) }
     }
 
+    /// This one, or the one that a command was given.
+    pub(crate) fn or(&self, given: Option<PathBuf>) -> Self {
+        given.map_or_else(|| self.clone(), |dir| Self { dir, named: true })
+    }
+
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
@@ -33,17 +38,9 @@ impl Home {
         self.named
     }
 
-    /// Opens a store that is there, to read it, whoever is writing it.
-    pub(crate) fn open(&self) -> Result<Readable> {
-        match Options::new().create(false).open(&self.dir) {
-            Ok(store) => Ok(Readable::Own(store)),
-            Err(error) if error.kind() == ErrorKind::Busy => Ok(Readable::Foreign(self.open_read_only()?)),
-            Err(error) => Err(self.explain(error)),
-        }
-    }
-
-    /// Opens a store that is there, to look at it and leave it to others to write it.
-    pub(crate) fn open_read_only(&self) -> Result<ReadOnlyStore> {
+    /// Opens a store that is there, to look at it: it takes no lock, so that whoever wants to write the store is
+    /// never kept from it.
+    pub(crate) fn look(&self) -> Result<ReadOnlyStore> {
         ReadOnlyStore::open(&self.dir).map_err(|error| self.explain(error))
     }
 
@@ -64,9 +61,8 @@ impl Home {
             ErrorKind::Invalid => Failure::new(format!(
                 "there is no store in '{dir}'; name one with --store DIR or {VARIABLE}, or make one with 'siltstone capture' or 'siltstone put'"
             )),
-            ErrorKind::Corruption => {
-                Failure::from(error).and("'siltstone verify' tells what else is damaged")
-            }
+            ErrorKind::Corruption => Failure::from(error)
+                .and("'siltstone verify' tells what else is damaged, and 'siltstone repair' saves the rest"),
             _ => error.into(),
         }
     }
@@ -79,28 +75,6 @@ impl Home {
             files: weight.files + 1,
             bytes: weight.bytes + file.len(),
         })
-    }
-}
-
-/// A store to be read: our own, or one that another process is writing.
-pub(crate) enum Readable {
-    Own(Store),
-    Foreign(ReadOnlyStore),
-}
-
-impl Readable {
-    pub(crate) fn snapshot(&self) -> Result<Snapshot> {
-        match self {
-            Self::Own(store) => Ok(store.snapshot()?),
-            Self::Foreign(store) => Ok(store.snapshot()),
-        }
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        match self {
-            Self::Own(store) => store.stats(),
-            Self::Foreign(store) => store.stats(),
-        }
     }
 }
 

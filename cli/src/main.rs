@@ -1,6 +1,7 @@
 //! The `siltstone` program: capture, inspect and look after a store.
 
 mod commands;
+mod damage;
 mod duration;
 mod exit;
 mod home;

@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
 use common::{Place, sample};
@@ -62,6 +63,26 @@ fn verify_says_that_all_is_well() {
 }
 
 #[test]
+fn a_store_that_another_process_writes_is_verified() {
+    let place = Place::new();
+    for policy in ["sync-on-boundary", "immediate"] {
+        let mut capture = place.start_capture(&["--sync", policy]);
+        let mut stdin = capture.stdin.take().unwrap();
+        for round in 0..20 {
+            let lines: String = (0..500).map(|n| format!("{{\"round\":{round},\"n\":{n}}}\n")).collect();
+            stdin.write_all(lines.as_bytes()).unwrap();
+            if round > 0 || place.store().exists() {
+                assert_eq!(place.run(["verify", "--json"]).json()["problems"], json!([]), "{policy}");
+            }
+            place.wait_for(format!("{{\"round\":{round},\"n\":499}}").as_bytes());
+        }
+        drop(stdin);
+        assert!(capture.wait().unwrap().success());
+    }
+    assert_eq!(place.run(["verify", "--json"]).json()["entries"], json!(20_000));
+}
+
+#[test]
 fn verify_names_the_file_and_its_keys() {
     let place = captured();
     let name = damage(&file(&place, ".seg"), 100);
@@ -86,4 +107,56 @@ fn a_store_that_does_not_open_is_verified_all_the_same() {
     let run = place.run(["verify"]);
     assert_eq!(run.status, Some(1));
     assert!(run.out().contains(&name) && run.out().contains(&segment), "{}", run.out());
+}
+
+#[test]
+fn a_damaged_store_is_repaired_into_a_copy_or_in_its_place() {
+    let place = captured();
+    let lost = damage(&file(&place, ".seg"), 100);
+    damage(&file(&place, "CURRENT"), 0);
+    let before = |place: &Place| fs::read(file(place, "CURRENT")).unwrap();
+    let damaged = before(&place);
+    place.run(["list"]).fails(2, &["CURRENT", "damaged"]);
+    let run = place.run(["repair"]);
+    assert_eq!((run.status, &*run.err), (Some(1), ""));
+    for word in ["mended    CURRENT", &lost, "lost ", "keys '", "store.repaired", "as it was"] {
+        assert!(run.out().contains(word), "{word}: {}", run.out());
+    }
+    assert_eq!(before(&place), damaged);
+    let copy = place.path("store.repaired");
+    let verified = place.run(["verify".as_ref(), copy.as_os_str(), "--json".as_ref()]).json();
+    assert_eq!(verified["problems"], json!([]));
+    let saved = verified["entries"].as_u64().unwrap();
+    assert!((4100..4201).contains(&saved), "{saved}");
+    place.run(["repair"]).fails(2, &["store.repaired", "not empty"]);
+    let run = place.run(["repair", "--into", "saved", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&run.out).unwrap();
+    assert_eq!((&report["entries"], &report["store"]), (&json!(saved), &json!("saved")));
+    assert_eq!(report["lost_entries"], json!(4201 - saved));
+    assert!(report["lost"][0]["first_key"].is_string(), "{report}");
+
+    let run = place.run(["repair", "--in-place"]);
+    assert_eq!(run.status, Some(1));
+    assert!(run.out().contains("before-repair"), "{}", run.out());
+    let list = place.run(["list"]).ok();
+    assert_eq!(list.lines().len() as u64, saved);
+    assert_eq!(list.out, place.run(["list", "--store", "saved"]).ok().out);
+    assert_eq!(fs::read(place.store().join("before-repair/CURRENT")).unwrap(), damaged);
+    // Of a whole store nothing is lost.
+    let whole = place.run(["repair", "saved", "--into", "again"]).ok();
+    assert!(whole.out().contains("nothing is lost"), "{}", whole.out());
+    assert_eq!(place.run(["list", "--store", "again"]).ok().out, list.out);
+    place.run(["repair", "nowhere"]).fails(2, &["no store", "nowhere"]);
+    place.run(["repair", "--in-place", "--into", "x"]).fails(2, &["--in-place", "--into"]);
+}
+
+#[test]
+fn a_store_that_is_written_is_not_repaired() {
+    let place = Place::new();
+    let mut capture = place.start_capture(&[]);
+    capture.stdin.as_mut().unwrap().write_all(b"{\"n\":1}\n").unwrap();
+    place.wait_for(b"{\"n\":1}");
+    place.run(["repair"]).fails(2, &["in use", "process"]);
+    drop(capture.stdin.take());
+    assert!(capture.wait().unwrap().success());
 }

@@ -2,9 +2,10 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
 
 use common::Place;
@@ -112,12 +113,44 @@ fn a_place_that_cannot_hold_a_store_is_told_with_what_to_do() {
 #[test]
 fn a_store_that_cannot_be_opened_is_not_told_as_none() {
     let place = with(&["k"]);
-    // Whoever the tests run as, a directory cannot be opened to be written.
-    for name in ["LOCK", "CURRENT"] {
-        fs::rename(place.store().join(name), place.path(name)).unwrap();
+    fs::rename(place.store().join("CURRENT"), place.path("CURRENT")).unwrap();
+    place.run(["get", "k"]).fails(2, &["CURRENT", "missing", "siltstone verify"]);
+    // Whoever the tests run as, a directory cannot be read as a file.
+    fs::create_dir(place.store().join("CURRENT")).unwrap();
+    place.run(["get", "k"]).fails(2, &["CURRENT", "directory", "retry"]);
+}
+
+/// So that a gateway which starts at that very moment is not told that its store is in use.
+#[test]
+fn reading_takes_no_lock_and_changes_no_byte() {
+    let place = with(&["a", "b"]);
+    let mut capture = place.start_capture(&[]);
+    capture.stdin.as_mut().unwrap().write_all(b"{\"n\":1}\n").unwrap();
+    place.wait_for(b"{\"n\":1}");
+    capture.kill().unwrap();
+    capture.wait().unwrap();
+    let files = || {
+        let files = fs::read_dir(place.store()).unwrap().map(|file| file.unwrap().path());
+        files.map(|path| (path.clone(), fs::read(path).unwrap())).collect::<BTreeMap<_, _>>()
+    };
+    let before = files();
+    let commands: [&[&str]; 8] = [
+        &["get", "a"],
+        &["stat", "a"],
+        &["exists", "b"],
+        &["list"],
+        &["scan", "--values"],
+        &["tail"],
+        &["stats"],
+        &["verify"],
+    ];
+    for command in commands {
+        place.run(command).ok();
+        assert!(files() == before, "{command:?}");
     }
-    fs::create_dir(place.store().join("LOCK")).unwrap();
-    place.run(["get", "k"]).fails(2, &["LOCK", "directory", "retry"]);
+    // What only the log of the killed process has is there.
+    assert_eq!(place.run(["list"]).ok().lines().len(), 3);
+    assert!(place.run(["stats"]).ok().out().contains("replayed 1 operations"));
 }
 
 #[test]

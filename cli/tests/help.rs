@@ -6,7 +6,7 @@ use std::fs;
 
 use common::Place;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "capture",
     "put",
     "get",
@@ -18,6 +18,7 @@ const COMMANDS: [&str; 13] = [
     "stats",
     "checkpoint",
     "verify",
+    "repair",
     "completions",
     "man",
 ];

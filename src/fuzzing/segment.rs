@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::entry::{Entry, Place};
 use crate::error::{ErrorKind, Result};
 use crate::fuzzing::input::{Input, place, read};
-use crate::segment::{Segment, SegmentCursor, SegmentWriter, key_hash};
+use crate::segment::{Segment, SegmentCursor, SegmentWriter, key_hash, salvage};
 use crate::vfs::MemVfs;
 
 /// Items in the order of segments.
@@ -38,7 +38,20 @@ fn check(opened: Result<Arc<Segment>>, items: &Items) -> bool {
     read.is_ok()
 }
 
+/// Whatever is saved of a damaged segment is what was written.
+fn check_saved(bytes: &[u8], items: &Items) -> usize {
+    let mut saved = 0;
+    let salvaged = salvage(bytes, &mut |key, seq, entry| {
+        assert_eq!(items.get(&(key.to_vec(), Reverse(seq))).map(Vec::as_slice), Some(entry));
+        saved += 1;
+        Ok(())
+    });
+    assert!(salvaged.unwrap().is_none_or(|rest| rest.entries == saved));
+    saved as usize
+}
+
 fn any_file(data: &[u8]) {
+    let _ = salvage(data, &mut |_, _, _| Ok(()));
     if let Ok(segment) = open(data) {
         let mut cursor = SegmentCursor::new(segment.clone());
         let _ = cursor.seek_first();
@@ -95,8 +108,10 @@ fn damaged_file(input: &mut Input<'_>) {
     writer.finish(0).unwrap();
     let mut bytes = read(&vfs, path);
     assert!(check(open(&bytes), &items), "a whole segment is refused");
+    assert_eq!(check_saved(&bytes, &items), items.len());
     input.damage(&mut bytes);
     check(open(&bytes), &items);
+    check_saved(&bytes, &items);
 }
 
 fn read_all(segment: &Arc<Segment>, items: &Items) -> Result<()> {

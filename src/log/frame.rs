@@ -226,6 +226,13 @@ impl<'a> Frame<'a> {
         Ops { reader: Reader::new(self.ops), left: self.count, payload: self.payload_start }
     }
 
+    /// Where the frame ends, by what its table says of the lengths of its payloads.
+    pub(crate) fn extent(&self) -> Result<u64, Malformed> {
+        let mut ops = self.ops();
+        ops.try_for_each(|op| op.map(drop))?;
+        Ok(ops.payload)
+    }
+
     /// Checks every operation and payload against the log's bytes; the frame's end, if all hold.
     pub(crate) fn verify(&self, log: &[u8]) -> Result<u64, Malformed> {
         self.verify_by(|range| {

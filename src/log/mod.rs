@@ -5,13 +5,15 @@ mod frame;
 mod header;
 mod probe;
 mod replay;
+mod salvage;
 mod space;
 
 pub(crate) use appender::Appender;
 pub(crate) use frame::{Action, FRAME_HEAD, Frame, FrameOp, TableBuilder};
 pub(crate) use header::{HEADER_LEN, LogId};
-pub(crate) use probe::{has_header, whole_frames};
-pub(crate) use replay::{Replay, Stop, replay};
+pub(crate) use probe::{has_header, torn_keys, whole_frames};
+pub(crate) use replay::{Replay, Stop, good_until, replay};
+pub(crate) use salvage::{Head, Salvaged, head, salvage};
 pub(crate) use space::{Register, Space};
 
 use std::fmt;
@@ -116,10 +118,15 @@ pub(crate) fn open_alone(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<LogF
 /// Whether a file is a log of this number that a writer has moved to: one with a header.
 pub(crate) fn is_used(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<bool> {
     let mut bytes = [0; HEADER_LEN];
-    let read = vfs.open(path).and_then(|file| match file.len()? {
+    let read = vfs.open_to_read(path).and_then(|file| match file.len()? {
         len if len < HEADER_LEN as u64 => Ok(()),
         _ => file.read_exact_at(&mut bytes, 0),
     });
-    read.map_err(|error| Error::io(format!("cannot read {}", path.display()), error))?;
+    match read {
+        Ok(()) => {}
+        // It was removed since it was listed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(Error::io(format!("cannot read {}", path.display()), error)),
+    }
     Ok(Header::decode(&bytes).is_ok_and(|header| header.id.number == number))
 }

@@ -10,7 +10,7 @@ use crc32fast::Hasher;
 
 use crate::codec::{Malformed, Reader};
 use crate::log::LogFile;
-use crate::log::frame::{FRAME_HEAD, Frame};
+use crate::log::frame::{Action, FRAME_HEAD, Frame};
 use crate::log::header::{HEADER_LEN, Header, HeaderError};
 
 /// How much is read at first: mostly there is nothing new.
@@ -48,6 +48,40 @@ pub(crate) fn whole_frames(log: &LogFile, from: u64, limit: u64) -> io::Result<u
     Ok(end)
 }
 
+/// The least and the greatest key of those whose values are damaged in the frame at this offset, if its table
+/// can be read.
+pub(crate) fn torn_keys(log: &LogFile, at: u64) -> Option<(Vec<u8>, Vec<u8>)> {
+    let Ok(file) = log.file() else {
+        let place = |at: u64| usize::try_from(at).ok();
+        let bytes = log.mapping.bytes().get(place(at)?..)?;
+        let frame = Frame::decode(bytes, log.id, at).ok()?;
+        let checksum =
+            |range: Range<u64>| log.mapping.get(place(range.start)?..place(range.end)?).map(crc32fast::hash);
+        return damaged_keys(&frame, checksum);
+    };
+    let mut window = Window { log, limit: file.len().ok()?, start: at, bytes: Vec::new() };
+    let table = window.table(at).ok()??;
+    let frame = Frame::decode(window.within(&table)?, log.id, at).ok()?;
+    damaged_keys(&frame, |range| window.checksum(range).ok())
+}
+
+fn damaged_keys(
+    frame: &Frame<'_>,
+    checksum: impl Fn(Range<u64>) -> Option<u32>,
+) -> Option<(Vec<u8>, Vec<u8>)> {
+    let damaged = frame.ops().map_while(Result::ok).filter(|op| match op.action {
+        Action::Put { meta_len, value_len, crc, offset, .. } => {
+            let len = u64::from(meta_len) + u64::from(value_len);
+            offset.checked_add(len).and_then(|end| checksum(offset..end)) != Some(crc)
+        }
+        Action::Delete | Action::DeleteRange { .. } => false,
+    });
+    let keys = damaged.map(|op| op.key).fold(None, |keys: Option<(&[u8], &[u8])>, key| {
+        Some(keys.map_or((key, key), |(low, high)| (low.min(key), high.max(key))))
+    });
+    keys.map(|(low, high)| (low.to_vec(), high.to_vec()))
+}
+
 /// A copy of some of the log's bytes.
 struct Window<'a> {
     log: &'a LogFile,
@@ -60,6 +94,18 @@ struct Window<'a> {
 impl Window<'_> {
     /// Where the frame at this offset ends, if it is a whole one.
     fn frame_end(&mut self, at: u64) -> io::Result<Option<u64>> {
+        let Some(table) = self.table(at)? else { return Ok(None) };
+        let bytes = self.within(&table).unwrap_or_default();
+        let Ok(frame) = Frame::decode(bytes, self.log.id, at) else { return Ok(None) };
+        match frame.verify_by(|range| self.checksum(range)) {
+            Ok(end) => Ok(Some(end)),
+            Err(Unverified::Malformed) => Ok(None),
+            Err(Unverified::Io(error)) => Err(error),
+        }
+    }
+
+    /// Copies what claims to be the head and the table of a frame; where they lie.
+    fn table(&mut self, at: u64) -> io::Result<Option<Range<u64>>> {
         let head = self.copied(at, FRAME_HEAD as u64)?;
         let table_len = head.get(4..).and_then(|rest| Reader::new(rest).u32().ok()).unwrap_or(0);
         let len = FRAME_HEAD as u64 + u64::from(table_len);
@@ -67,13 +113,7 @@ impl Window<'_> {
             return Ok(None);
         }
         self.copied(at, len)?;
-        let bytes = self.within(&(at..at + len)).unwrap_or_default();
-        let Ok(frame) = Frame::decode(bytes, self.log.id, at) else { return Ok(None) };
-        match frame.verify_by(|range| self.checksum(range)) {
-            Ok(end) => Ok(Some(end)),
-            Err(Unverified::Malformed) => Ok(None),
-            Err(Unverified::Io(error)) => Err(error),
-        }
+        Ok(Some(at..at + len))
     }
 
     /// The bytes from this offset on: as many as asked for or more, or as many as there are.

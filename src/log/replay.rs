@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::log::frame::Frame;
 use crate::log::header::{HEADER_LEN, Header, HeaderError, LogId};
+use crate::log::salvage::Salvaged;
 use crate::log::{LogFile, Position, name};
 
 /// How far a log could be read.
@@ -96,6 +97,13 @@ fn frame_at(id: LogId, bytes: &[u8], offset: u64) -> Option<(Frame<'_>, u64)> {
     Some((frame, end))
 }
 
+/// Where the good frames of a log end that follow this offset, whatever lies behind them.
+pub(crate) fn good_until(log: &LogFile, from: u64) -> u64 {
+    let from = from.max(HEADER_LEN as u64);
+    let next = |end: &u64| frame_at(log.id, log.mapping.bytes(), *end).map(|(_, end)| end);
+    std::iter::successors(Some(from), next).last().unwrap_or(from)
+}
+
 /// The rest of the bytes from their first one that is not zero.
 fn tail(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
@@ -111,20 +119,36 @@ fn behind(id: LogId, bytes: &[u8], end: u64) -> (Stop, Option<u64>) {
     let from = usize::try_from(end).unwrap_or(usize::MAX);
     let Some(first) = tail(bytes, from) else { return (Stop::End, None) };
     let last = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(first);
-    let (mut frames, mut durable, mut at) = (0, None, first.saturating_sub(7).max(from));
-    // Any four bytes may pass for a table's length: bounds the work on bytes made to mislead.
-    let mut budget = bytes.len().saturating_mul(8);
-    while at <= last && budget > 0 {
-        budget = budget.saturating_sub(Frame::claimed_len(bytes, at));
-        let frame = bytes.get(at..).and_then(|rest| Frame::decode(rest, id, at as u64).ok());
-        let Some(frame) = frame else {
-            at += 1;
-            continue;
-        };
-        frames += 1;
-        durable = durable.max(frame.durable);
-        let end = frame.verify(bytes).ok().and_then(|end| usize::try_from(end).ok());
-        at = end.unwrap_or(at + 1).max(at + 1);
+    let (mut count, mut durable) = (0, None);
+    for found in frames(id, bytes, first.saturating_sub(7).max(from)) {
+        count += 1;
+        durable = durable.max(found.frame.durable);
     }
-    (Stop::Hole { frames, bytes: (last + 1 - from) as u64 }, durable)
+    (Stop::Hole { frames: count, bytes: (last + 1 - from) as u64 }, durable)
+}
+
+/// Every frame from this offset on whose table is whole, whatever lies between them.
+pub(super) fn frames<'a>(id: LogId, bytes: &'a [u8], from: usize) -> impl Iterator<Item = Salvaged<'a>> {
+    let last = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    // Any four bytes may pass for a table's length: bounds the work on bytes made to mislead.
+    let (mut at, mut budget) = (from, bytes.len().saturating_mul(8));
+    std::iter::from_fn(move || {
+        while at < last && budget > 0 {
+            budget = budget.saturating_sub(Frame::claimed_len(bytes, at));
+            let start = at as u64;
+            let frame = bytes.get(at..).and_then(|rest| Frame::decode(rest, id, start).ok());
+            let Some(frame) = frame else {
+                // No frame begins with so many zeros, of which a log may have tens of megabytes.
+                let is_zero = bytes.get(at..at + 8).is_some_and(|head| head == [0; 8]);
+                let next =
+                    if is_zero { tail(bytes, at).map_or(last, |tail| tail.saturating_sub(7)) } else { 0 };
+                at = next.max(at + 1);
+                continue;
+            };
+            let end = frame.extent().unwrap_or(start + 1);
+            at = usize::try_from(end).unwrap_or(usize::MAX).max(at + 1);
+            return Some(Salvaged { frame, end });
+        }
+        None
+    })
 }

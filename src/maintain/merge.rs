@@ -23,10 +23,13 @@ pub(crate) enum Fate<'v> {
     Inline(&'v [u8]),
     /// In a value file of this merge: this payload, whose checksum held.
     Move(&'v [u8]),
+    /// Nowhere: the entry is passed over, and the next older version of its key, if there is one, is asked about
+    /// in its place.
+    Lost,
 }
 
-/// Decides on the value of each live entry.
-pub(crate) type Rehome<'a> = Box<dyn Fn(&Entry<'_>) -> Result<Fate<'a>> + 'a>;
+/// Decides on the value of each live entry, given its key and its sequence number.
+pub(crate) type Rehome<'a> = Box<dyn Fn(&[u8], u64, &Entry<'_>) -> Result<Fate<'a>> + 'a>;
 
 /// The level for a segment of these first and last keys.
 type LevelFor<'a> = Box<dyn Fn(&[u8], &[u8]) -> usize + 'a>;
@@ -100,20 +103,21 @@ impl Merge<'_> {
                 (self.pause)()?;
             }
             // The newest version of a key comes first; readers of older ones hold their own view.
-            if first || cursor.key() != last.as_slice() {
+            if (first || cursor.key() != last.as_slice()) && self.write_one(&cursor, output)? {
                 first = false;
                 last.clear();
                 last.extend_from_slice(cursor.key());
-                if !self.covers.hide(cursor.key(), cursor.seq(), u64::MAX) {
-                    self.write_one(&cursor, output)?;
-                }
             }
             cursor.advance()?;
         }
         Ok(())
     }
 
-    fn write_one(&self, cursor: &MergeCursor, output: &mut Writing<'_, '_>) -> Result<()> {
+    /// Whether this is what becomes of the key: false if the entry is lost.
+    fn write_one(&self, cursor: &MergeCursor, output: &mut Writing<'_, '_>) -> Result<bool> {
+        if self.covers.hide(cursor.key(), cursor.seq(), u64::MAX) {
+            return Ok(true);
+        }
         let bytes = cursor.value();
         let entry = Entry::decode(bytes).map_err(|_| {
             let key = crate::key::Printable(cursor.key());
@@ -122,18 +126,19 @@ impl Merge<'_> {
         let mut encoded = Vec::new();
         if !entry.is_live(self.now) || self.rules.is_past(cursor.key(), entry.modified, self.now) {
             if (self.is_bottom)(cursor.key()) {
-                return Ok(());
+                return Ok(true);
             }
             Entry::tombstone(entry.modified).encode(&mut encoded);
-            return output.add(cursor.key(), cursor.seq(), &encoded);
+            return output.add(cursor.key(), cursor.seq(), &encoded).map(|()| true);
         }
-        let place = match (self.rehome)(&entry)? {
-            Fate::Stay => return output.add(cursor.key(), cursor.seq(), bytes),
+        let place = match (self.rehome)(cursor.key(), cursor.seq(), &entry)? {
+            Fate::Lost => return Ok(false),
+            Fate::Stay => return output.add(cursor.key(), cursor.seq(), bytes).map(|()| true),
             Fate::Inline(payload) => Place::Inline(payload),
             Fate::Move(payload) => output.move_value(self.rules.fate(cursor.key()), &entry, payload)?,
         };
         Entry { place, ..entry }.encode(&mut encoded);
-        output.add(cursor.key(), cursor.seq(), &encoded)
+        output.add(cursor.key(), cursor.seq(), &encoded).map(|()| true)
     }
 }
 

@@ -74,11 +74,6 @@ impl Manifest {
         self.number
     }
 
-    /// The file that says what the store holds, as messages name it.
-    pub(crate) fn describe(&self) -> String {
-        if self.number == 0 { format!("{CURRENT}, which is missing,") } else { name(self.number) }
-    }
-
     /// Changes the state in memory; the next change that is committed makes this one durable as well.
     /// For what an open finds out, which the next open would find out again.
     pub(crate) fn amend(&mut self, edit: &Edit) -> Result<()> {
@@ -193,6 +188,12 @@ pub(crate) fn create(vfs: &Arc<dyn Vfs>, dir: &Path, state: &State) -> Result<()
     Manifest::new(vfs, dir, State::new(), 0).commit(&state.snapshot())
 }
 
+/// Writes a manifest behind all that there are up to this number, and switches to it: a moment later the files that
+/// the state names, whose bytes are durable, are the store, and no other.
+pub(crate) fn replace(vfs: &Arc<dyn Vfs>, dir: &Path, state: &State, number: u64) -> Result<()> {
+    Manifest::new(vfs, dir, State::new(), number).commit(&state.snapshot())
+}
+
 /// Undoes [`create`], however far it came. On an error there may be a store, to which all it names belongs.
 pub(crate) fn destroy(vfs: &Arc<dyn Vfs>, dir: &Path) -> std::io::Result<()> {
     let is_missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
@@ -292,6 +293,21 @@ fn replay_to_end(bytes: &[u8], number: u64) -> Result<(State, usize)> {
     // The first record was durable before CURRENT named the file. Behind the last one there may be what
     // is left of a torn write, but no record: those were durable.
     if at == HEADER_LEN || is_followed(bytes, salt, at) { Err(damaged(at)) } else { Ok((state, at)) }
+}
+
+/// What the records up to the first damaged one add up to, and whether there is any.
+pub(super) fn replay_prefix(bytes: &[u8], number: u64) -> (State, bool) {
+    let mut state = State::new();
+    let mut at = HEADER_LEN;
+    let Ok(salt) = check_header(bytes, number) else { return (state, false) };
+    while let Ok((edit, end)) = record(bytes, salt, at) {
+        let mut next = state.clone();
+        if !next.apply(&edit) {
+            break;
+        }
+        (state, at) = (next, end);
+    }
+    (state, at > HEADER_LEN)
 }
 
 /// Whether there is a record somewhere behind this place.

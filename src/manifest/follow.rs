@@ -8,8 +8,8 @@ use crate::manifest::file::{HEADER_LEN, in_use, read, replay};
 use crate::manifest::{CURRENT, State, name};
 use crate::vfs::Vfs;
 
-/// How often one that changes all the time is read again, at most.
-const TRIES: usize = 64;
+/// How often a store that changes all the time is read again, at most.
+pub(crate) const TRIES: usize = 64;
 
 /// The state as it was when it was last looked at.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct FollowedManifest {
 
 /// Tells whether something changed: a manifest file only grows, and has a head of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Seen {
+pub(crate) struct Seen {
     /// Zero: there was none yet.
     number: u64,
     head: [u8; HEADER_LEN],
@@ -37,6 +37,11 @@ impl FollowedManifest {
 
     pub(crate) fn state(&self) -> &State {
         &self.state
+    }
+
+    /// The number of the manifest that was last seen; zero if there was none.
+    pub(crate) fn number(&self) -> u64 {
+        self.seen.number
     }
 
     /// Looks again; whether there was something new.
@@ -63,12 +68,7 @@ impl FollowedManifest {
 
     fn look(&mut self, number: u64) -> Result<bool> {
         let path = self.dir.join(name(number));
-        let mut seen = Seen { number, ..Seen::default() };
-        let looked = self.vfs.open_to_read(&path).and_then(|file| {
-            seen.len = file.len()?;
-            file.read_exact_at(&mut seen.head, 0)
-        });
-        looked.map_err(|error| Error::opening(&path, error))?;
+        let seen = see(&self.vfs, &path, number)?;
         if seen == self.seen {
             return Ok(false);
         }
@@ -78,6 +78,23 @@ impl FollowedManifest {
         self.state = replay(&bytes, number)?;
         self.seen = Seen { len: bytes.len() as u64, ..seen };
         Ok(true)
+    }
+}
+
+fn see(vfs: &Arc<dyn Vfs>, path: &Path, number: u64) -> Result<Seen> {
+    let mut seen = Seen { number, ..Seen::default() };
+    let looked = vfs.open_to_read(path).and_then(|file| {
+        seen.len = file.len()?;
+        file.read_exact_at(&mut seen.head, 0)
+    });
+    looked.map_err(|error| Error::opening(path, error)).map(|()| seen)
+}
+
+/// A look at the manifest, to see later whether it has changed; nothing if it cannot be read.
+pub(crate) fn glance(vfs: &Arc<dyn Vfs>, dir: &Path) -> Option<Seen> {
+    match in_use(vfs, dir).ok()? {
+        Some(number) => see(vfs, &dir.join(name(number)), number).ok(),
+        None => Some(Seen::default()),
     }
 }
 

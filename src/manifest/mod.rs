@@ -3,11 +3,13 @@
 mod edit;
 mod file;
 mod follow;
+mod salvage;
 mod version;
 
 pub(crate) use edit::{Edit, Flushed, LogRecord, SegmentRecord, ValueRecord};
-pub(crate) use file::{Manifest, create, destroy, in_use, inspect, recover};
-pub(crate) use follow::{FollowedManifest, changes_too_fast};
+pub(crate) use file::{Manifest, create, destroy, in_use, inspect, recover, replace};
+pub(crate) use follow::{FollowedManifest, TRIES, changes_too_fast, glance};
+pub(crate) use salvage::salvage;
 pub(crate) use version::{LEVELS, State, Version};
 
 /// The file that names the newest manifest.
@@ -22,4 +24,9 @@ pub(crate) fn name(number: u64) -> String {
 pub(crate) fn number(of: &str) -> Option<u64> {
     let number = of.strip_prefix("MANIFEST-")?.parse().ok()?;
     (name(number) == of).then_some(number)
+}
+
+/// The file that says what a store holds, as messages name it; there is none of number zero.
+pub(crate) fn described(number: u64) -> String {
+    if number == 0 { format!("{CURRENT}, which is missing,") } else { name(number) }
 }

@@ -39,10 +39,19 @@ fn probes(hash: u64) -> impl Iterator<Item = (usize, u8)> {
     })
 }
 
+fn lines_for(keys: usize) -> usize {
+    (keys * BITS_PER_KEY).div_ceil(8 * LINE)
+}
+
+/// How long the filter of so many keys is, with its checksum.
+pub(super) fn encoded_len(keys: usize) -> usize {
+    lines_for(keys) * LINE + 4
+}
+
 /// The filter of these keys; no lines for no keys.
 pub(super) fn build(hashes: &[u64]) -> Vec<u8> {
-    let lines = (hashes.len() * BITS_PER_KEY).div_ceil(8 * LINE);
-    let mut bytes = Vec::with_capacity(lines * LINE + 4);
+    let lines = lines_for(hashes.len());
+    let mut bytes = Vec::with_capacity(encoded_len(hashes.len()));
     bytes.resize(lines * LINE, 0);
     let (all, _) = bytes.as_chunks_mut::<LINE>();
     for hash in hashes {

@@ -70,7 +70,7 @@ fn padding(footer: &Footer) -> Range<usize> {
     place(footer.blocks)..place(footer.filter.start)
 }
 
-fn part<'a>(file: &'a [u8], range: &Range<u64>) -> Result<&'a [u8], Malformed> {
+pub(super) fn part<'a>(file: &'a [u8], range: &Range<u64>) -> Result<&'a [u8], Malformed> {
     let place = |at: u64| usize::try_from(at).map_err(|_| Malformed);
     unseal(file.get(place(range.start)?..place(range.end)?).ok_or(Malformed)?)
 }

@@ -17,6 +17,7 @@ mod inspect;
 mod key_buffer;
 mod properties;
 mod reader;
+mod salvage;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -26,6 +27,7 @@ pub(crate) use filter::key_hash;
 pub(crate) use inspect::{Inspector, inspect, properties as properties_of};
 pub(crate) use properties::Properties;
 pub(crate) use reader::Segment;
+pub(crate) use salvage::{Hole, Salvage, salvage};
 pub(crate) use writer::SegmentWriter;
 
 use std::path::{Path, PathBuf};

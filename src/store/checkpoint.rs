@@ -175,19 +175,7 @@ struct Target<'a> {
 
 impl<'a> Target<'a> {
     fn new(vfs: &'a Arc<dyn Vfs>, store: &Path, dir: &Path) -> Result<Self> {
-        let shown = dir.display();
-        let failed = |doing: &str, error| Error::io(format!("cannot {doing} directory {shown}"), error);
-        if is_inside(&**vfs, store, dir).map_err(|error| failed("resolve", error))? {
-            return Err(Error::invalid(format!(
-                "the checkpoint '{shown}' would lie in the store itself; name a directory outside of it"
-            )));
-        }
-        vfs.create_dir_all(dir).map_err(|error| failed("create", error))?;
-        if let Some(name) = vfs.list(dir).map_err(|error| failed("list", error))?.first() {
-            return Err(Error::invalid(format!(
-                "'{shown}' is not empty ('{name}' is in it); name a directory that is empty or not there yet"
-            )));
-        }
+        empty_dir(&**vfs, store, dir, "checkpoint")?;
         Ok(Self { vfs, dir: dir.into(), made: Vec::new(), has_manifest: false })
     }
 
@@ -231,6 +219,24 @@ impl<'a> Target<'a> {
     }
 }
 
+/// Makes a directory for what is to be made of a store, outside of it, or takes one that is empty.
+pub(in crate::store) fn empty_dir(vfs: &dyn Vfs, store: &Path, dir: &Path, what: &str) -> Result<()> {
+    let shown = dir.display();
+    let failed = |doing: &str, error| Error::io(format!("cannot {doing} directory {shown}"), error);
+    if is_inside(vfs, store, dir).map_err(|error| failed("resolve", error))? {
+        return Err(Error::invalid(format!(
+            "the {what} '{shown}' would lie in the store itself; name a directory outside of it"
+        )));
+    }
+    vfs.create_dir_all(dir).map_err(|error| failed("create", error))?;
+    if let Some(name) = vfs.list(dir).map_err(|error| failed("list", error))?.first() {
+        return Err(Error::invalid(format!(
+            "'{shown}' is not empty ('{name}' is in it); name a directory that is empty or not there yet"
+        )));
+    }
+    Ok(())
+}
+
 /// Whether the directory is the store's or lies in it. A store in memory may lie at the root, where everything
 /// else lies too.
 fn is_inside(vfs: &dyn Vfs, store: &Path, dir: &Path) -> io::Result<bool> {
@@ -239,7 +245,7 @@ fn is_inside(vfs: &dyn Vfs, store: &Path, dir: &Path) -> io::Result<bool> {
 }
 
 /// Other file systems, file systems without links, too many links.
-fn cannot_be_linked(kind: io::ErrorKind) -> bool {
+pub(in crate::store) fn cannot_be_linked(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
     matches!(kind, CrossesDevices | PermissionDenied | TooManyLinks | Unsupported)
 }

@@ -44,7 +44,7 @@ impl Shared {
             is_bottom: Box::new(|key| home_level(version, claim, key, key) == LEVELS - 1),
             fences: version.levels.last().cloned().unwrap_or_default(),
             most_cuts: FLUSH_CUTS,
-            rehome: Box::new(|entry| inline(folded, entry)),
+            rehome: Box::new(|_, _, entry| inline(folded, entry)),
             covers: Covers::new(covers),
             purged: frozen.seq,
             ..self.merge(&version.rules, |first, last| home_level(version, claim, first, last))

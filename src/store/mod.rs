@@ -10,6 +10,7 @@ mod invariants;
 mod observe;
 mod readers;
 mod recover;
+mod repair;
 mod replayed;
 mod retain;
 mod scan;
@@ -30,6 +31,7 @@ pub use observe::{
     SyncMetrics, WriteMetrics,
 };
 pub use readers::ReaderStats;
+pub use repair::{Repair, RepairReport};
 pub use scan::{Item, List, Scan};
 pub use snapshot::Snapshot;
 pub use stats::{LevelStats, Recovery, Stats};
@@ -492,30 +494,6 @@ impl Store {
     #[doc(hidden)]
     pub fn broken_invariants(&self) -> Result<Vec<String>> {
         self.shared().broken_invariants()
-    }
-
-    /// Verifies the files of a store without opening it, and so also of one that does not open. Nothing is
-    /// changed. What a power cut left half written, which opening drops, is a problem here.
-    ///
-    /// # Errors
-    ///
-    /// [`Invalid`](crate::ErrorKind::Invalid) if there is no store, [`Busy`](crate::ErrorKind::Busy) if it is
-    /// open: then use [`Store::verify`].
-    pub fn verify_closed(path: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<Report> {
-        Self::verify_closed_in(Arc::new(DiskVfs::new()), path, progress)
-    }
-
-    /// As [`Store::verify_closed`], in a file system of the caller's choice.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Store::verify_closed`].
-    pub fn verify_closed_in(
-        vfs: Arc<dyn Vfs>,
-        path: impl AsRef<Path>,
-        mut progress: impl FnMut(u64, u64),
-    ) -> Result<Report> {
-        verify::closed(&vfs, path.as_ref(), &mut progress)
     }
 
     /// Syncs, folds what is small, and frees the directory for others. Later calls on any handle fail with

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Register, Space};
-use crate::manifest::{CURRENT, Edit, LogRecord, Manifest, SegmentRecord, Version};
+use crate::manifest::{CURRENT, Edit, LogRecord, Manifest, SegmentRecord, State, Version};
 use crate::options::{Options, SyncPolicy};
 use crate::segment::Segment;
 use crate::store::replayed::Replayed;
@@ -87,7 +87,7 @@ pub(crate) fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn crate::vfs::Lock
 /// more are returned, to be removed once it is replaced: its last record may not be durable, and what a
 /// power cut brings back names them.
 fn sweep(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<Vec<PathBuf>> {
-    let Strays { new, old } = strays(vfs, dir, manifest)?;
+    let Strays { new, old } = strays(vfs, dir, manifest.state(), manifest.number())?;
     for path in new {
         // A file that cannot be removed now only takes space.
         let _ = vfs.remove(&path);
@@ -111,14 +111,13 @@ pub(crate) struct Strays {
     old: Vec<PathBuf>,
 }
 
-/// Finds the files that the manifest does not name.
+/// Finds the files that the manifest of this number, zero if there is none, does not name.
 ///
 /// None of them is somebody's data, or this is an error. A log is in the manifest, durably, before its header
 /// is written, so one with a header and a number that was never given out tells that the manifest has
 /// lost its end; and so does a segment where there is no manifest at all.
-pub(crate) fn strays(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<Strays> {
+pub(crate) fn strays(vfs: &dyn Vfs, dir: &Path, state: &State, manifest: u64) -> Result<Strays> {
     let names = vfs.list(dir).map_err(|error| Error::io(format!("cannot list {}", dir.display()), error))?;
-    let state = manifest.state();
     let mut strays = Strays::default();
     for name in names {
         let path = dir.join(&name);
@@ -128,12 +127,12 @@ pub(crate) fn strays(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<S
             (state.logs.contains_key(&number), is_new, is_used)
         } else if let Some(number) = crate::segment::number(&name) {
             let is_new = number >= state.next_segment;
-            (state.segments.contains_key(&number), is_new, manifest.number() == 0)
+            (state.segments.contains_key(&number), is_new, manifest == 0)
         } else if let Some(number) = crate::values::number(&name) {
             let is_new = number >= state.next_segment;
-            (state.values.contains_key(&number), is_new, manifest.number() == 0)
+            (state.values.contains_key(&number), is_new, manifest == 0)
         } else if let Some(number) = crate::manifest::number(&name) {
-            (number == manifest.number(), number > manifest.number(), false)
+            (number == manifest, number > manifest, false)
         } else {
             continue;
         };
@@ -141,7 +140,7 @@ pub(crate) fn strays(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<S
             continue;
         }
         if is_data {
-            let (path, manifest) = (path.display(), manifest.describe());
+            let (path, manifest) = (path.display(), crate::manifest::described(manifest));
             return Err(Error::corruption(format!(
                 "{path} is there, but {manifest} does not know it; restore the store from a backup"
             )));

@@ -77,7 +77,7 @@ impl Shared {
             rules,
             segment_size: self.options.sizes.segment,
             next_number: Box::new(|| self.next_segment.fetch_add(1, Ordering::Relaxed)),
-            rehome: Box::new(|_| Ok(Fate::Stay)),
+            rehome: Box::new(|_, _, _| Ok(Fate::Stay)),
             covers: Covers::default(),
             purged: 0,
             pause: Box::new(|| Ok(())),
@@ -109,7 +109,7 @@ impl Shared {
                     self.drop_spent(&inputs)?;
                     self.flush_waiting(Some(&claim)).map(drop)
                 });
-                let rehome: Rehome<'_> = Box::new(|entry| Ok(self.fate(&view, &victims, entry)));
+                let rehome: Rehome<'_> = Box::new(|_, _, entry| Ok(self.fate(&view, &victims, entry)));
                 let is_bottom = Box::new(|key: &[u8]| is_bottom(&view.version, level, key));
                 let fences = fences(&view.version, level, &inputs);
                 let sources = cursors.collect();

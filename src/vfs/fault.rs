@@ -363,6 +363,10 @@ impl Vfs for FaultVfs {
         self.inner.alarm(after)
     }
 
+    fn pause(&self, time: Duration) {
+        self.inner.pause(time);
+    }
+
     fn random(&self) -> u64 {
         self.inner.random()
     }

@@ -356,6 +356,13 @@ impl Vfs for MemVfs {
         self.shared.clock.alarm(after)
     }
 
+    fn pause(&self, time: Duration) {
+        match &self.shared.clock.manual {
+            Some(_) => std::thread::yield_now(),
+            None => drop(self.alarm(time).recv_timeout(time)),
+        }
+    }
+
     fn random(&self) -> u64 {
         random()
     }

@@ -71,6 +71,12 @@ pub trait Vfs: Send + Sync + Debug + 'static {
     /// Delivers one message when this much of [`elapsed`](Vfs::elapsed) has passed.
     fn alarm(&self, after: Duration) -> Receiver<Instant>;
 
+    /// Lets some time pass; where time passes by hand only, lets others go on.
+    fn pause(&self, time: Duration) {
+        // Nothing comes before the time is over.
+        let _ = self.alarm(time).recv_timeout(time);
+    }
+
     /// Random bits, good enough that two files do not get the same.
     fn random(&self) -> u64;
 

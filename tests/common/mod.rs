@@ -219,11 +219,15 @@ impl History {
 pub(crate) type Files = Vec<(String, Vec<u8>)>;
 
 pub(crate) fn files(vfs: &dyn Vfs) -> Files {
-    let mut names = vfs.list(Path::new(DIR)).unwrap();
+    files_at(vfs, Path::new(DIR))
+}
+
+pub(crate) fn files_at(vfs: &dyn Vfs, dir: &Path) -> Files {
+    let mut names = vfs.list(dir).unwrap();
     names.sort();
     names.retain(|name| name != "LOCK");
     let read = |name: String| {
-        let file = vfs.open(&Path::new(DIR).join(&name)).unwrap();
+        let file = vfs.open(&dir.join(&name)).unwrap();
         let mut bytes = vec![0; file.len().unwrap() as usize];
         file.read_exact_at(&mut bytes, 0).unwrap();
         (name, bytes)

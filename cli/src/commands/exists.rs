@@ -21,7 +21,7 @@ pub(crate) struct Exists {
 
 impl Exists {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
-        let exists = home.open()?.snapshot()?.exists(key_bytes(self.key))?;
+        let exists = home.look()?.exists(key_bytes(self.key))?;
         Ok(if exists { Status::Done } else { Status::NotFound })
     }
 }

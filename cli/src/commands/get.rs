@@ -34,8 +34,8 @@ pub(crate) struct Get {
 impl Get {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
         let key = key_bytes(self.key);
-        let store = home.open()?;
-        let Some(value) = store.snapshot()?.get(&key)? else {
+        let store = home.look()?;
+        let Some(value) = store.snapshot().get(&key)? else {
             return Ok(not_found(&key, home));
         };
         let mut out = Output::new();

@@ -32,8 +32,8 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
-        let store = home.open()?;
-        let snapshot = store.snapshot()?;
+        let store = home.look()?;
+        let snapshot = store.snapshot();
         let prefix = key_bytes(self.prefix);
         let mut out = Output::new();
         if self.long || self.json {

@@ -9,6 +9,7 @@ mod get;
 mod list;
 mod man;
 mod put;
+mod repair;
 mod retain;
 mod scan;
 mod stat;
@@ -48,10 +49,11 @@ Examples:
   siltstone retain logs/ 30d 50GB             keep that much of the logs
   siltstone checkpoint backups/monday         another store of all there is now
   siltstone verify                            is it all as it was written?
+  siltstone repair                            if not, save what can be saved
 
 Exit status:
   0  done
-  1  what was asked for is not there, or verify found problems
+  1  what was asked for is not there, verify found problems, or repair could not save all
   2  wrong use, or an error
   3  a capture that left out bad lines";
 
@@ -70,6 +72,7 @@ enum Command {
     Stats(stats::StatsOf),
     Checkpoint(checkpoint::Checkpoint),
     Verify(verify::Verify),
+    Repair(repair::Repair),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -90,6 +93,7 @@ pub(crate) fn run(cli: Cli) -> Result<Status> {
         Command::Stats(stats) => stats.run(&home),
         Command::Checkpoint(checkpoint) => checkpoint.run(&home),
         Command::Verify(verify) => verify.run(&home),
+        Command::Repair(repair) => repair.run(&home),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
     }

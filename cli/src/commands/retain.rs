@@ -44,7 +44,7 @@ pub(crate) struct Retain {
 impl Retain {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
         let rules = match self.prefix {
-            None => home.open_read_only()?.retention(),
+            None => home.look()?.retention(),
             Some(prefix) => {
                 if self.limits.is_empty() && !self.forever {
                     return Err(Failure::new("give an age such as 30d, a size such as 50GB, or --forever"));

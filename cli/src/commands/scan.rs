@@ -56,8 +56,8 @@ impl Scan {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
         let prefix = key_bytes(self.prefix);
         let (from, to) = (self.from.map(key_bytes), self.to.map(key_bytes));
-        let store = home.open()?;
-        let scan = store.snapshot()?.scan((first(&prefix, from), last(&prefix, to)));
+        let store = home.look()?;
+        let scan = store.snapshot().scan((first(&prefix, from), last(&prefix, to)));
         let items: &mut dyn Iterator<Item = siltstone::Result<Item>> =
             if self.reverse { &mut scan.rev() } else { &mut { scan } };
         let mut out = Output::new();

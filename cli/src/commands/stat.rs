@@ -28,7 +28,7 @@ pub(crate) struct StatKey {
 impl StatKey {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
         let key = key_bytes(self.key);
-        let Some(stat) = home.open()?.snapshot()?.stat(&key)? else {
+        let Some(stat) = home.look()?.stat(&key)? else {
             return Ok(not_found(&key, home));
         };
         let mut out = Output::new();

@@ -11,8 +11,7 @@ use crate::output::Output;
 
 /// Show segments by level, logs, live, dead and reclaimable bytes, the sequence, and what recovery found
 ///
-/// Opening a store recovers it, so what recovery found is what this very command found. Of a store that
-/// another process is writing it tells what this command replayed to look at it.
+/// What recovery found is what this very command replayed to look at the store.
 ///
 /// --prometheus prints what the files tell, as gauges in Prometheus' text format. What a process has done with the
 /// store only that process can tell: a gateway gets it from Store::metrics.
@@ -33,7 +32,7 @@ pub(crate) struct StatsOf {
 
 impl StatsOf {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
-        let store = home.open()?;
+        let store = home.look()?;
         let (stats, weight) = (store.stats(), home.weight());
         let mut out = Output::new();
         if self.prometheus {

@@ -58,7 +58,7 @@ pub(crate) struct Tail {
 impl Tail {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
         let signals = self.follow.then(signals::watch).transpose()?;
-        let store = home.open_read_only()?;
+        let store = home.look()?;
         let prefix = key_bytes(self.prefix.clone());
         let mut out = Output::new();
         let shown = store.snapshot();

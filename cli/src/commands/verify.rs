@@ -1,28 +1,32 @@
 //! `siltstone verify`: is all that was stored still what it was?
 
-use std::time::Duration;
+use std::path::PathBuf;
 
-use clap::Args;
-use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
+use clap::{Args, ValueHint};
+use indicatif::{DecimalBytes, HumanCount};
 use serde_json::{Value as Json, json};
-use siltstone::{Key, Problem, Report, Store};
+use siltstone::{ReadOnlyStore, Report};
 
+use crate::damage::{problem_line, problem_object, reading_bar};
 use crate::exit::{Result, Status};
 use crate::home::Home;
 use crate::output::Output;
-use crate::text::{hex, printable};
 
 /// Read everything and check it, and name each damaged file with the keys that it may have cost
 ///
-/// It changes nothing, and works on a store that no longer opens. The exit status is 0 if all is well and
-/// 1 if there are problems. What a power cut left half written is told as a problem too: opening the store
-/// drops it.
+/// It changes nothing and takes no lock, so another process may be writing the store meanwhile; and it works on a
+/// store that no longer opens. The exit status is 0 if all is well and 1 if there are problems. What a power cut
+/// left half written is told as a problem too: opening the store drops it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   siltstone verify
-  siltstone verify --store backups/monday --json")]
+  siltstone verify backups/monday --json")]
 pub(crate) struct Verify {
+    /// Another store than --store says
+    #[arg(value_hint = ValueHint::DirPath)]
+    dir: Option<PathBuf>,
+
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -30,8 +34,9 @@ pub(crate) struct Verify {
 
 impl Verify {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
-        let bar = bar();
-        let report = Store::verify_closed(home.dir(), |done, total| {
+        let home = &home.or(self.dir);
+        let bar = reading_bar();
+        let report = ReadOnlyStore::verify(home.dir(), |done, total| {
             bar.set_length(total);
             bar.set_position(done);
         });
@@ -48,18 +53,6 @@ impl Verify {
     }
 }
 
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    if !bar.is_hidden() {
-        let template =
-            "[{bar:30}] {decimal_bytes}/{decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        bar.set_style(style.progress_chars("=> "));
-        bar.enable_steady_tick(Duration::from_millis(200));
-    }
-    bar
-}
-
 fn object(home: &Home, report: &Report) -> Json {
     json!({
         "store": home.dir().display().to_string(),
@@ -70,46 +63,18 @@ fn object(home: &Home, report: &Report) -> Json {
     })
 }
 
-/// Keys are text, with the bytes beside it where they are not UTF-8.
-fn problem_object(problem: &Problem) -> Json {
-    let mut object = json!({ "file": problem.file, "what": problem.what, "places": problem.places });
-    for (name, key) in [("first_key", &problem.first_key), ("last_key", &problem.last_key)] {
-        object[name] = json!(key.as_ref().map(|key| String::from_utf8_lossy(key)));
-        if let Some(key) = key.as_ref().filter(|key| key.as_str().is_none()) {
-            object[format!("{name}_hex")] = json!(hex(key));
-        }
-    }
-    object
-}
-
 fn described(home: &Home, report: &Report) -> String {
-    let mut text: String = report.problems.iter().map(problem_line).collect();
+    let mut text: String = report.problems.iter().map(|problem| problem_line("problem", problem)).collect();
     let (files, entries) = (HumanCount(report.files), HumanCount(report.entries));
     let read = format!("{files} files, {entries} entries, {}", DecimalBytes(report.bytes));
     text += &format!("verified  {}: {read}\n", home.dir().display());
     text += &match report.problems.len() {
         0 => "result    no problem\n".to_owned(),
         count => format!(
-            "result    {} problem{}; keep the files as they are, and restore the store from a checkpoint or a backup\n",
+            "result    {} problem{}; restore the store from a checkpoint or a backup, or save what can be saved with 'siltstone repair'\n",
             HumanCount(count as u64),
             if count == 1 { "" } else { "s" }
         ),
     };
     text
-}
-
-fn problem_line(problem: &Problem) -> String {
-    let key = |key: &Key| format!("'{}'", printable(key));
-    let keys = match (&problem.first_key, &problem.last_key) {
-        (Some(first), Some(last)) if first == last => format!("key {}", key(first)),
-        (Some(first), Some(last)) => format!("keys {} to {}", key(first), key(last)),
-        (Some(first), None) => format!("keys from {} on", key(first)),
-        (None, Some(last)) => format!("keys up to {}", key(last)),
-        (None, None) => "keys not known".to_owned(),
-    };
-    let more = match problem.places {
-        1 => String::new(),
-        places => format!(", and {} more places", HumanCount(places - 1)),
-    };
-    format!("problem   {}, {keys}: {}{more}\n", problem.file, problem.what)
 }

@@ -5,16 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::log::{LogFile, whole_frames};
+use crate::log::{LogFile, has_header, whole_frames};
 use crate::manifest::{Flushed, LogRecord, State, Version};
 use crate::segment::Segment;
 use crate::store::recover::{open_segment, too_short};
 use crate::values::ValueFile;
-use crate::vfs::Vfs;
+use crate::vfs::{File, Vfs};
 
 pub(super) struct Files {
     vfs: Arc<dyn Vfs>,
@@ -50,25 +51,13 @@ impl Files {
             replaced |= known.is_some_and(|log| log.id != record.id());
             let log = match known.filter(|log| log.id == record.id()) {
                 Some(log) => log.clone(),
-                None => self.open_log(record)?,
+                None => open_log(&*self.vfs, &self.dir, record)?,
             };
             let log = map(&log, lasting(&log, record, state.flushed)?)?;
             let is_whole = record.end == Some(log.mapping.len() as u64);
             self.logs.insert(record.number, if is_whole { log.without_file() } else { log });
         }
         Ok(replaced)
-    }
-
-    fn open_log(&self, record: &LogRecord) -> Result<LogFile> {
-        let path = crate::log::path(&self.dir, record.number);
-        let open = || {
-            let file = self.vfs.open_to_read(&path)?;
-            let mapping = file.map(0)?;
-            Ok((file.len()?, LogFile { id: record.id(), mapping, file: Some(file) }))
-        };
-        let (found, log) = open().map_err(|error| Error::opening(&path, error))?;
-        let least = record.end.unwrap_or(record.reserved);
-        if found < least { Err(too_short(&path, found, least)) } else { Ok(log) }
     }
 
     /// Forgets what the manifest does not name, but for logs from this number on: memtables point to them.
@@ -106,6 +95,81 @@ impl Files {
     }
 }
 
+/// Opens a log with nothing of it mapped yet.
+fn open_log(vfs: &dyn Vfs, dir: &Path, record: &LogRecord) -> Result<LogFile> {
+    let path = crate::log::path(dir, record.number);
+    let open = || {
+        let file = vfs.open_to_read(&path)?;
+        let mapping = file.map(0)?;
+        Ok((file.len()?, LogFile { id: record.id(), mapping, file: Some(file) }))
+    };
+    let (found, log) = open().map_err(|error| Error::opening(&path, error))?;
+    let least = record.end.unwrap_or(record.reserved);
+    if found < least { Err(too_short(&path, found, least)) } else { Ok(log) }
+}
+
+/// Opens a log with as much of it mapped as is known to stay: of one that has no end yet, what is flushed and
+/// the whole frames behind that. Of several logs the newest has to be opened first: then what is found in it was
+/// written after all that is found in the ones before.
+pub(in crate::store) fn open_stable(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    record: &LogRecord,
+    flushed: Flushed,
+) -> Result<LogFile> {
+    let log = open_log(vfs, dir, record)?;
+    let flushed = if record.number == flushed.log { flushed.offset } else { 0 };
+    let end = match record.end {
+        Some(end) => Ok(end),
+        None => has_header(&log).and_then(|used| if used { whole(&log, flushed) } else { Ok(flushed) }),
+    };
+    log.up_to(end.map_err(|error| cannot_read(&log, error))?)
+}
+
+/// A writer may be kept from a processor in the midst of a write: so often, and so long each time, it is given the
+/// time to go on.
+const LOOKS: usize = 50;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What looks odd and stays as it is; nothing if it changes, or no longer looks odd.
+pub(in crate::store) fn settled<T: PartialEq>(vfs: &dyn Vfs, look: impl Fn() -> Option<T>) -> Option<T> {
+    let first = look()?;
+    for _ in 1..LOOKS {
+        vfs.pause(PAUSE);
+        look().filter(|found| *found == first)?;
+    }
+    Some(first)
+}
+
+/// How many bytes lie behind `end`, where a log ended when it was opened, that are no frames and stay as they
+/// are, or why that cannot be told; nothing if there are none, or if somebody goes on writing there.
+pub(in crate::store) fn remains(vfs: &dyn Vfs, log: &LogFile, end: u64) -> Option<Result<u64, String>> {
+    let odd = || {
+        let bytes = not_zero(log.file()?, end)?;
+        let moved_on = bytes == 0 || has_header(log)? && (end == 0 || whole(log, end)? > end);
+        Ok((!moved_on).then_some(bytes))
+    };
+    settled(vfs, || match odd() {
+        // It was cut at its end meanwhile.
+        Err(error) if io::Error::kind(&error) == io::ErrorKind::UnexpectedEof => None,
+        odd => odd.map_err(|error| error.to_string()).transpose(),
+    })
+}
+
+/// How many bytes there are from this offset on, up to the last one that is not zero.
+fn not_zero(file: &dyn File, from: u64) -> io::Result<u64> {
+    let len = file.len()?;
+    let mut piece = vec![0; 1 << 20];
+    let (mut at, mut last) = (from, from);
+    while at < len {
+        piece.truncate((len - at).min(1 << 20) as usize);
+        file.read_exact_at(&mut piece, at)?;
+        last = piece.iter().rposition(|byte| *byte != 0).map_or(last, |found| at + found as u64 + 1);
+        at += piece.len() as u64;
+    }
+    Ok(last - from)
+}
+
 fn map(log: &LogFile, end: u64) -> Result<LogFile> {
     log.up_to(end.max(log.mapping.len() as u64))
 }
@@ -116,13 +180,14 @@ fn lasting(log: &LogFile, record: &LogRecord, flushed: Flushed) -> Result<u64> {
         Some(end) => Ok(end),
         None if record.number > flushed.log => Ok(0),
         None if record.number == flushed.log => Ok(flushed.offset),
-        None => whole(log).map_err(|error| cannot_read(log, error)),
+        None => whole(log, 0).map_err(|error| cannot_read(log, error)),
     }
 }
 
-fn whole(log: &LogFile) -> io::Result<u64> {
+/// Where the whole frames end that follow this offset of a log with a header.
+fn whole(log: &LogFile, from: u64) -> io::Result<u64> {
     let limit = log.file()?.len()?;
-    let mut end = 0;
+    let mut end = from;
     loop {
         match whole_frames(log, end, limit)? {
             more if more > end => end = more,

@@ -3,6 +3,8 @@
 mod files;
 mod pursuit;
 
+pub(in crate::store) use files::{open_stable, remains, settled};
+
 use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use crate::store::follow::pursuit::Pursuit;
 use crate::store::readers::Readers;
 use crate::store::recover::is_store;
 use crate::store::view::View;
-use crate::store::{List, Recovery, Scan, Snapshot, Stat, Stats, Value};
+use crate::store::{List, Recovery, Report, Scan, Snapshot, Stat, Stats, Value, verify};
 use crate::vfs::{DiskVfs, Vfs};
 
 /// A store that is only read, while another process, or this one, may be writing it.
@@ -86,7 +88,7 @@ impl Options {
             return Err(Error::invalid(format!("there is no store in '{dir}'; name another, or create one")));
         }
         let mut pursuit = Pursuit::new(&vfs, &dir, self.sizes);
-        let shown = pursuit.catch_up()?.unwrap_or_else(|| pursuit.view());
+        let shown = pursuit.begin(&*vfs)?;
         let recovery = pursuit.recovery();
         let (pursuit, shown) = (Mutex::new(pursuit), RwLock::new(shown));
         let readers = Arc::new(Readers::new(vfs, self.max_snapshot_age));
@@ -119,6 +121,48 @@ impl ReadOnlyStore {
         *self.inner.shown.write() = shown;
         self.inner.readers.note_removed(&before, &after);
         Ok(true)
+    }
+
+    /// Reads all of a store's files, whoever is writing them, and tells what of them is damaged, as
+    /// [`Store::verify`](crate::Store::verify) does. It does not open the store, and so also verifies one that
+    /// does not open; it takes no lock, and changes nothing.
+    ///
+    /// What a power cut left half written, which opening the store drops, is a problem here: nothing tells it
+    /// from damage. What is in the midst of being written is none.
+    ///
+    /// `progress` is told how many bytes have been read and how many there are.
+    ///
+    /// ```
+    /// use siltstone::{ReadOnlyStore, Store};
+    /// # let dir = std::env::temp_dir().join(format!("siltstone-doc-verify-{}", std::process::id()));
+    /// let writer = Store::open(&dir)?; // mostly in another process
+    /// writer.put("a", "1")?;
+    /// let report = ReadOnlyStore::verify(&dir, |done, total| assert!(done <= total))?;
+    /// assert!(report.problems.is_empty());
+    /// # writer.close()?;
+    /// # std::fs::remove_dir_all(&dir).unwrap();
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if there is no store; [`Busy`](crate::ErrorKind::Busy) if its files
+    /// come and go faster than they can be opened. Damage is no error: it is in the report.
+    pub fn verify(path: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<Report> {
+        Self::verify_in(Arc::new(DiskVfs::new()), path, progress)
+    }
+
+    /// As [`ReadOnlyStore::verify`], in a file system of the caller's choice.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ReadOnlyStore::verify`].
+    pub fn verify_in(
+        vfs: Arc<dyn Vfs>,
+        path: impl AsRef<Path>,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Report> {
+        verify::files(&vfs, path.as_ref(), &mut progress)
     }
 
     fn shown(&self) -> (Arc<View>, u64) {

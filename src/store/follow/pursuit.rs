@@ -6,17 +6,14 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::log::{HEADER_LEN, Position, has_header, whole_frames};
-use crate::manifest::{Flushed, FollowedManifest, LogRecord, Version, changes_too_fast};
+use crate::manifest::{Flushed, FollowedManifest, LogRecord, TRIES, Version, changes_too_fast};
 use crate::options::Sizes;
 use crate::store::follow::files::{Files, cannot_read};
 use crate::store::intake::Intake;
+use crate::store::recover::strays;
 use crate::store::stats::{Recovery, Stats};
 use crate::store::view::View;
 use crate::vfs::Vfs;
-
-/// How often a store that changes all the time is read again, at most. What was opened stays open, so that
-/// each time there is less to do.
-const TRIES: usize = 64;
 
 /// Memtables go as soon as the writer has flushed all that is in them, so smaller ones go sooner; and who
 /// looks for what is new passes over the older ones.
@@ -57,10 +54,35 @@ impl Pursuit {
     /// that the view before did not show.
     pub(super) fn catch_up(&mut self) -> Result<Option<(Arc<View>, u64)>> {
         self.stale |= self.manifest.refresh()?;
+        // What was opened stays open, so that each time there is less to do.
         for _ in 0..TRIES {
             match self.advance() {
                 Ok(()) => return Ok(std::mem::take(&mut self.news).then(|| self.view())),
                 // The writer says in the manifest what it is about to remove or to cut.
+                Err(error) if !self.manifest.refresh()? => return Err(error),
+                Err(_) => self.stale = true,
+            }
+        }
+        Err(changes_too_fast(&self.dir))
+    }
+
+    /// The first view, if nothing tells that the manifest has lost what it once said.
+    pub(super) fn begin(&mut self, vfs: &dyn Vfs) -> Result<(Arc<View>, u64)> {
+        self.catch_up()?;
+        self.check_strays(vfs)?;
+        if self.stale {
+            self.catch_up()?;
+        }
+        self.news = false;
+        Ok(self.view())
+    }
+
+    /// Refuses if there are files that only a manifest which was damaged since can have known.
+    fn check_strays(&mut self, vfs: &dyn Vfs) -> Result<()> {
+        for _ in 0..TRIES {
+            match strays(vfs, &self.dir, self.manifest.state(), self.manifest.number()) {
+                Ok(_) => return Ok(()),
+                // What is new in the directory is new in the manifest too.
                 Err(error) if !self.manifest.refresh()? => return Err(error),
                 Err(_) => self.stale = true,
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::entry::{Entry, Place, ValueHome};
-use crate::log::{Position, Stop, replay};
+use crate::log::{LogFile, Position, Stop, good_until, replay, torn_keys};
 use crate::manifest::{Flushed, LEVELS, LogRecord};
 use crate::segment::{Inspector, Properties, inspect, properties_of};
 use crate::store::intake::follows;
@@ -42,6 +42,9 @@ impl Subject {
                 state.logs.range(state.flushed.log..).map(|(_, log)| log),
                 findings,
             );
+        }
+        if let Some(foreign) = &self.foreign {
+            foreign.check_manifest(findings);
         }
     }
 
@@ -84,6 +87,17 @@ impl Subject {
         }
     }
 
+    /// How many bytes of a log that somebody else may be writing lie behind its frames, and stay there.
+    fn remains(&self, record: &LogRecord, log: &LogFile, end: u64, findings: &mut Findings<'_>) -> u64 {
+        let foreign = self.foreign.as_ref().filter(|_| record.end.is_none());
+        let remains = foreign.and_then(|foreign| foreign.remains(log, end)).unwrap_or(Ok(0));
+        remains.unwrap_or_else(|why| {
+            let what = format!("it cannot be read: {why}");
+            findings.problem(&crate::log::name(record.number), (None, None), what);
+            0
+        })
+    }
+
     /// The frames that are in no segment yet, as a recovery reads them.
     fn check_frames<'a>(
         &self,
@@ -107,19 +121,24 @@ impl Subject {
             let found = match found {
                 Ok(found) => found,
                 Err(error) => {
-                    findings.problem(&name, (None, None), error.to_string());
+                    let at = good_until(log, from);
+                    tell_torn(log, at, error.to_string(), findings);
                     continue;
                 }
             };
             if gap {
                 findings.problem(&name, (None, None), "frames are missing before one of it");
             }
-            if let Stop::Hole { bytes, .. } = found.stop {
+            let bytes = match found.stop {
+                Stop::Hole { bytes, .. } => bytes,
+                Stop::End => self.remains(record, log, found.end, findings),
+            };
+            if bytes > 0 {
                 let offset = found.end;
                 let what = format!(
                     "{bytes} bytes from offset {offset} on are no frames: what a power cut or a failed write left, which the next open drops, or damage"
                 );
-                findings.problem(&name, (None, None), what);
+                tell_torn(log, offset, what, findings);
             }
             durable = durable.max(found.durable);
             if found.end > 0 {
@@ -131,6 +150,13 @@ impl Subject {
             findings.problem(&crate::log::name(end.log), (None, None), what);
         }
     }
+}
+
+/// Something is wrong with the frame at this offset, and with the keys in it, as far as it can be read.
+fn tell_torn(log: &LogFile, offset: u64, what: String, findings: &mut Findings<'_>) {
+    let keys = torn_keys(log, offset);
+    let keys = keys.as_ref().map(|(first, last)| (&**first, &**last)).unzip();
+    findings.problem(&crate::log::name(log.id.number), keys, what);
 }
 
 fn name_of(home: ValueHome) -> String {

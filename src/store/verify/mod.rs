@@ -4,12 +4,15 @@ mod check;
 mod report;
 mod subject;
 
+pub(in crate::store) use report::{Keys, Problems};
 pub use report::{Problem, Report};
+pub(in crate::store) use subject::recognize;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::manifest::{TRIES, changes_too_fast};
 use crate::store::shared::Shared;
 use crate::store::verify::report::Findings;
 use crate::store::verify::subject::Subject;
@@ -24,10 +27,19 @@ impl Shared {
     }
 }
 
-/// Verifies the files of a store that is not open.
-pub(crate) fn closed(vfs: &Arc<dyn Vfs>, dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Report> {
-    let mut findings = Findings::new(progress);
-    let _lock = subject::lock(&**vfs, dir)?;
-    Subject::of_closed(vfs, dir, &mut findings)?.check(&mut findings);
-    Ok(findings.finish())
+/// Verifies the files of a store, whoever is writing it.
+pub(crate) fn files(vfs: &Arc<dyn Vfs>, dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Report> {
+    recognize(&**vfs, dir)?;
+    for _ in 0..TRIES {
+        let seen = crate::manifest::glance(vfs, dir);
+        let mut findings = Findings::new(progress);
+        let subject = Subject::of_files(vfs, dir, &mut findings)?;
+        // The writer says in the manifest what it is about to remove or to cut. What could be opened stays
+        // readable from then on.
+        if findings.is_clean() && subject.is_complete() || crate::manifest::glance(vfs, dir) == seen {
+            subject.check(&mut findings);
+            return Ok(findings.finish());
+        }
+    }
+    Err(changes_too_fast(dir))
 }

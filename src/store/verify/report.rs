@@ -7,7 +7,8 @@ use crate::key::Key;
 /// So many damaged places of a file are told one by one.
 const TOLD: usize = 32;
 
-/// What [`Store::verify`](crate::Store::verify) read, and what is wrong with it.
+/// What [`Store::verify`](crate::Store::verify) or [`ReadOnlyStore::verify`](crate::ReadOnlyStore::verify)
+/// read, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -39,20 +40,50 @@ pub struct Problem {
 }
 
 /// Keys from the first to the last, as far as they are known.
-pub(super) type Keys<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+pub(in crate::store) type Keys<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
+/// Problems in the making: those of each file are told one by one up to a number.
+#[derive(Default)]
+pub(in crate::store) struct Problems {
+    all: Vec<Problem>,
+    /// Those of each file, by their places among all.
+    told: HashMap<String, Vec<usize>>,
+}
+
+impl Problems {
+    pub(in crate::store) fn add(&mut self, file: &str, (first, last): Keys<'_>, what: impl Into<String>) {
+        let told = self.told.entry(file.to_owned()).or_default();
+        if told.len() >= TOLD
+            && let Some(last_told) = told.last().and_then(|at| self.all.get_mut(*at))
+        {
+            return last_told.widen(first, last);
+        }
+        told.push(self.all.len());
+        self.all.push(Problem {
+            file: file.to_owned(),
+            first_key: first.map(Key::from),
+            last_key: last.map(Key::from),
+            what: what.into(),
+            places: 1,
+        });
+    }
+
+    pub(in crate::store) fn into_vec(self) -> Vec<Problem> {
+        self.all
+    }
+}
 
 /// A report in the making.
 pub(super) struct Findings<'p> {
     report: Report,
-    /// The problems of each file, by their places in the report.
-    told: HashMap<String, Vec<usize>>,
+    problems: Problems,
     progress: &'p mut dyn FnMut(u64, u64),
     total: u64,
 }
 
 impl<'p> Findings<'p> {
     pub(super) fn new(progress: &'p mut dyn FnMut(u64, u64)) -> Self {
-        Self { report: Report::default(), told: HashMap::new(), progress, total: 0 }
+        Self { report: Report::default(), problems: Problems::default(), progress, total: 0 }
     }
 
     pub(super) fn file(&mut self) {
@@ -74,27 +105,18 @@ impl<'p> Findings<'p> {
         (self.progress)(self.report.bytes, self.total.max(self.report.bytes));
     }
 
-    pub(super) fn problem(&mut self, file: &str, (first, last): Keys<'_>, what: impl Into<String>) {
-        let told = self.told.entry(file.to_owned()).or_default();
-        if told.len() >= TOLD
-            && let Some(last_told) = told.last().and_then(|at| self.report.problems.get_mut(*at))
-        {
-            return last_told.widen(first, last);
-        }
-        told.push(self.report.problems.len());
-        self.report.problems.push(Problem {
-            file: file.to_owned(),
-            first_key: first.map(Key::from),
-            last_key: last.map(Key::from),
-            what: what.into(),
-            places: 1,
-        });
+    pub(super) fn is_clean(&self) -> bool {
+        self.problems.all.is_empty()
+    }
+
+    pub(super) fn problem(&mut self, file: &str, keys: Keys<'_>, what: impl Into<String>) {
+        self.problems.add(file, keys, what);
     }
 
     pub(super) fn finish(mut self) -> Report {
         self.total = self.report.bytes;
         self.read(0);
-        self.report
+        Report { problems: self.problems.into_vec(), ..self.report }
     }
 }
 

@@ -1,18 +1,18 @@
-//! What there is to verify: of an open store its view, of a closed one its files.
+//! What there is to verify: of an open store its view, of any other its files.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::log::LogFile;
 use crate::manifest::{CURRENT, Manifest, State};
+use crate::store::follow::{open_stable, remains, settled};
 use crate::store::recover;
-use crate::store::replayed::open_log;
 use crate::store::shared::Shared;
 use crate::store::verify::report::Findings;
 use crate::values::ValueFile;
-use crate::vfs::{LockGuard, Mapping, Vfs};
+use crate::vfs::{Mapping, Vfs};
 
 /// The files of a store, as far as they could be opened.
 pub(super) struct Subject {
@@ -21,6 +21,16 @@ pub(super) struct Subject {
     pub(super) segments: Vec<SegmentFile>,
     pub(super) logs: BTreeMap<u64, LogFile>,
     pub(super) values: BTreeMap<u64, Arc<ValueFile>>,
+    /// Where they lie, if it is not our own store: somebody may be writing them.
+    pub(super) foreign: Option<Foreign>,
+}
+
+/// What may be in the midst of a change, and so has to be looked at once more before it is told.
+pub(super) struct Foreign {
+    vfs: Arc<dyn Vfs>,
+    dir: PathBuf,
+    manifest: Option<Manifest>,
+    manifest_len: u64,
 }
 
 pub(super) struct SegmentFile {
@@ -29,14 +39,14 @@ pub(super) struct SegmentFile {
     pub(super) mapping: Arc<Mapping>,
 }
 
-/// Keeps others out of a store that is not open.
-pub(super) fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn LockGuard>> {
+/// Refuses a directory in which nothing looks like a store.
+pub(in crate::store) fn recognize(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
     let names = vfs.list(dir).unwrap_or_default();
     if !names.iter().any(|name| is_ours(name)) {
         let dir = dir.display();
         return Err(Error::invalid(format!("there is no store in '{dir}'; name the directory of one")));
     }
-    recover::lock(vfs, dir)
+    Ok(())
 }
 
 fn is_ours(name: &str) -> bool {
@@ -50,7 +60,7 @@ impl Subject {
         // Held, so that the manifest, the view and the directory are those of one moment.
         let manifest = shared.manifest.lock();
         let (state, view) = (manifest.state().clone(), shared.view());
-        check_manifest(&shared.vfs, &shared.dir, &manifest, findings);
+        check_manifest(shared, &manifest, findings);
         let segments = view.version.segments().map(|(level, segment)| SegmentFile {
             number: segment.number(),
             level,
@@ -72,14 +82,19 @@ impl Subject {
             check_length(&*shared.vfs, &path, record.end.unwrap_or(record.reserved), findings);
         }
         drop(manifest);
-        Ok(Self { state: Some(state), segments, logs, values })
+        Ok(Self { state: Some(state), segments, logs, values, foreign: None })
     }
 
-    /// What lies in the directory of a store that is not open.
-    pub(super) fn of_closed(vfs: &Arc<dyn Vfs>, dir: &Path, findings: &mut Findings<'_>) -> Result<Self> {
-        let state = read_manifest(vfs, dir, findings);
+    /// What lies in a store's directory.
+    pub(super) fn of_files(vfs: &Arc<dyn Vfs>, dir: &Path, findings: &mut Findings<'_>) -> Result<Self> {
+        let manifest = read_manifest(vfs, dir, findings);
+        let state = manifest.as_ref().map(|manifest| manifest.state().clone());
+        let number = manifest.as_ref().map_or(0, Manifest::number);
+        let file = vfs.open_to_read(&dir.join(crate::manifest::name(number)));
+        let manifest_len = file.and_then(|file| file.len()).unwrap_or(0);
+        let foreign = Some(Foreign { vfs: vfs.clone(), dir: dir.into(), manifest, manifest_len });
         let (logs, values) = (BTreeMap::new(), BTreeMap::new());
-        let mut subject = Self { state: None, segments: Vec::new(), logs, values };
+        let mut subject = Self { state: None, segments: Vec::new(), logs, values, foreign };
         match &state {
             Some(state) => subject.open_named(&**vfs, dir, state, findings),
             None => subject.open_all(&**vfs, dir, findings)?,
@@ -97,15 +112,24 @@ impl Subject {
             check_length(vfs, &crate::values::path(dir, record.number), record.len, findings);
             self.open_values(vfs, dir, record.number);
         }
-        for record in state.logs.values() {
+        for record in state.logs.values().rev() {
             findings.file();
-            match open_log(vfs, dir, record) {
+            match open_stable(vfs, dir, record, state.flushed) {
                 Ok(log) => drop(self.logs.insert(record.number, log)),
                 Err(error) => {
                     findings.problem(&crate::log::name(record.number), (None, None), error.to_string());
                 }
             }
         }
+    }
+
+    /// Whether all that the manifest names could be opened.
+    pub(super) fn is_complete(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| {
+            self.segments.len() == state.segments.len()
+                && self.values.len() == state.values.len()
+                && self.logs.len() == state.logs.len()
+        })
     }
 
     /// Without a manifest: whatever is there.
@@ -160,19 +184,16 @@ fn check_length(vfs: &dyn Vfs, path: &Path, least: u64, findings: &mut Findings<
     }
 }
 
-/// What a closed store's manifest says, if it can be read and fits what is there.
-fn read_manifest(vfs: &Arc<dyn Vfs>, dir: &Path, findings: &mut Findings<'_>) -> Option<State> {
+/// The manifest, if it can be read and fits what is there.
+fn read_manifest(vfs: &Arc<dyn Vfs>, dir: &Path, findings: &mut Findings<'_>) -> Option<Manifest> {
     let named = || crate::manifest::in_use(vfs, dir).ok().flatten();
     let name = || named().map_or_else(|| CURRENT.to_owned(), crate::manifest::name);
     let manifest = crate::manifest::recover(vfs, dir).and_then(|manifest| {
-        recover::strays(&**vfs, dir, &manifest)?;
+        recover::strays(&**vfs, dir, manifest.state(), manifest.number())?;
         Ok(manifest)
     });
     match manifest {
-        Ok(manifest) => {
-            check_manifest(vfs, dir, &manifest, findings);
-            Some(manifest.state().clone())
-        }
+        Ok(manifest) => Some(manifest),
         Err(error) => {
             findings.problem(&name(), (None, None), error.to_string());
             None
@@ -180,13 +201,47 @@ fn read_manifest(vfs: &Arc<dyn Vfs>, dir: &Path, findings: &mut Findings<'_>) ->
     }
 }
 
-/// Reads the manifest as it lies on the disk.
-fn check_manifest(vfs: &Arc<dyn Vfs>, dir: &Path, manifest: &Manifest, findings: &mut Findings<'_>) {
+impl Foreign {
+    /// Reads the manifest once more: what was half written when it was first read is whole by now, or was
+    /// replaced.
+    pub(super) fn check_manifest(&self, findings: &mut Findings<'_>) {
+        let Some(manifest) = &self.manifest else { return };
+        let inspect = || {
+            let inspected = crate::manifest::inspect(&self.vfs, &self.dir, manifest);
+            inspected.map_err(|error| error.to_string())
+        };
+        let is_ours = || {
+            let number = crate::manifest::in_use(&self.vfs, &self.dir).ok().flatten();
+            number.is_none_or(|number| number == manifest.number())
+        };
+        let odd = || Some(inspect()).filter(|found| found.as_ref().map_or(true, |(len, end)| end < len));
+        // As it was when nothing was odd about it, if that is so by now.
+        let inspected = settled(&*self.vfs, || odd().filter(|_| is_ours()));
+        tell_manifest(manifest, inspected.unwrap_or(Ok((self.manifest_len, self.manifest_len))), findings);
+    }
+
+    /// How many bytes lie behind the frames of a log, and stay there.
+    pub(super) fn remains(&self, log: &LogFile, end: u64) -> Option<Result<u64, String>> {
+        remains(&*self.vfs, log, end)
+    }
+}
+
+/// Reads the manifest of an open store as it lies on the disk.
+fn check_manifest(shared: &Shared, manifest: &Manifest, findings: &mut Findings<'_>) {
+    let inspected = crate::manifest::inspect(&shared.vfs, &shared.dir, manifest);
+    tell_manifest(manifest, inspected.map_err(|error| error.to_string()), findings);
+}
+
+/// How long the file is, and how much of it holds records; or why it cannot be read.
+type Inspected = Result<(u64, u64), String>;
+
+fn tell_manifest(manifest: &Manifest, inspected: Inspected, findings: &mut Findings<'_>) {
     if manifest.number() == 0 {
         return;
     }
     findings.file();
-    match crate::manifest::inspect(vfs, dir, manifest) {
+    let name = crate::manifest::name(manifest.number());
+    match inspected {
         Ok((len, end)) => {
             findings.read(len);
             if end < len {
@@ -194,11 +249,9 @@ fn check_manifest(vfs: &Arc<dyn Vfs>, dir: &Path, manifest: &Manifest, findings:
                     "{} bytes behind its last record, at offset {end}, are no record: what a power cut left, which the next open drops, or damage",
                     len - end
                 );
-                findings.problem(&crate::manifest::name(manifest.number()), (None, None), what);
+                findings.problem(&name, (None, None), what);
             }
         }
-        Err(error) => {
-            findings.problem(&crate::manifest::name(manifest.number()), (None, None), error.to_string());
-        }
+        Err(why) => findings.problem(&name, (None, None), why),
     }
 }
