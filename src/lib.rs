@@ -40,6 +40,7 @@ mod maintain;
 mod manifest;
 mod memtable;
 mod options;
+mod reserve;
 mod retention;
 mod segment;
 mod store;

@@ -12,7 +12,7 @@ pub(crate) use frame::{Action, FRAME_HEAD, Frame, FrameOp, TableBuilder};
 pub(crate) use header::{HEADER_LEN, LogId};
 pub(crate) use probe::{has_header, whole_frames};
 pub(crate) use replay::{Replay, Stop, replay};
-pub(crate) use space::{Register, Space};
+pub(crate) use space::{Grant, Register, Space};
 
 use std::fmt;
 use std::io;

@@ -52,6 +52,12 @@ pub(crate) fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<J
     started.map_err(|error| Error::io(format!("cannot start thread {name}"), error))
 }
 
+/// Whether the caller is this worker's thread.
+fn is_of(worker: &Mutex<Worker>) -> bool {
+    let here = std::thread::current().id();
+    worker.lock().thread.as_ref().is_some_and(|thread| thread.thread().id() == here)
+}
+
 fn stop(worker: &Mutex<Worker>) {
     let thread = {
         let mut worker = worker.lock();
@@ -65,21 +71,24 @@ fn stop(worker: &Mutex<Worker>) {
 }
 
 impl Background {
-    /// The error of the last flush or merge, once.
-    pub(crate) fn take_error(&self) -> Option<Error> {
-        self.error.lock().take()
+    /// The error of the last flush or merge was told to somebody.
+    pub(crate) fn forget_error(&self) {
+        *self.error.lock() = None;
     }
 
+    /// The error of the last flush or merge.
     pub(crate) fn error(&self) -> Option<Error> {
         self.error.lock().clone()
     }
 
     /// Whether the caller is one of the threads: a waker that one of them calls.
     pub(crate) fn is_here(&self) -> bool {
-        let here = std::thread::current().id();
-        [&self.shaper, &self.syncer]
-            .iter()
-            .any(|worker| worker.lock().thread.as_ref().is_some_and(|thread| thread.thread().id() == here))
+        self.flushes_here() || is_of(&self.syncer)
+    }
+
+    /// Whether the caller is the thread that flushes, which must not wait for a flush.
+    pub(crate) fn flushes_here(&self) -> bool {
+        is_of(&self.shaper)
     }
 
     /// Ends the threads, after what they are doing. None of them may call it.
@@ -97,18 +106,16 @@ impl Shared {
             *self.background.error.lock() = Some(error);
         }
         let view = self.view();
-        if !view.frozen.is_empty() || !view.version.rules.is_empty() || self.next_end().is_some() {
-            self.nudge();
+        let is_due = !view.frozen.is_empty() || !view.version.rules.is_empty() || self.next_end().is_some();
+        if is_due && let Err(error) = self.nudge() {
+            *self.background.error.lock() = Some(error);
         }
     }
 
-    /// Has flushes and merges done that are due.
-    pub(crate) fn nudge(self: &Arc<Self>) {
+    /// Has flushes and merges done that are due; an error if there is no thread for them.
+    pub(crate) fn nudge(self: &Arc<Self>) -> Result<()> {
         let shared = self.clone();
-        let rung = self.background.shaper.lock().ring("siltstone-shape", move |bell| shape(&shared, &bell));
-        if let Err(error) = rung {
-            *self.background.error.lock() = Some(error);
-        }
+        self.background.shaper.lock().ring("siltstone-shape", move |bell| shape(&shared, &bell))
     }
 
     /// Has a sync done for those who wait for it.
@@ -138,11 +145,12 @@ fn shape(shared: &Arc<Shared>, bell: &Receiver<()>) {
             }
             recv(alarm) -> _ => {}
         }
-        let result = guarded(|| shared.shape());
-        // Under the writer's lock, so that no writer misses it between looking and waiting.
-        let _writer = shared.writer.lock();
-        *shared.background.error.lock() = result.err();
-        shared.flushed.notify_all();
+        let asked = shared.relief.asked();
+        let error = shared.note_round(guarded(|| shared.shape()));
+        shared.tell_flushed(|| {
+            *shared.background.error.lock() = error;
+            shared.relief.note_done(asked);
+        });
     }
 }
 

@@ -23,10 +23,10 @@ const FLUSH_CUTS: usize = 3;
 impl Shared {
     /// Flushes the oldest memtable that waits, beside a merge that may be under way; false if none waits.
     pub(crate) fn flush_waiting(&self, claim: Option<&Claim>) -> Result<bool> {
-        let flushed = self.flush_oldest(None, claim)?;
+        let bytes = self.view().frozen.first().map_or(0, |frozen| frozen.table.bytes() as u64);
+        let flushed = self.reserve.with_if_small(bytes, || self.flush_oldest(None, claim))?;
         if flushed {
-            let _writer = self.writer.lock();
-            self.flushed.notify_all();
+            self.tell_flushed(|| ());
         }
         Ok(flushed)
     }
@@ -97,7 +97,7 @@ impl Shared {
         while let Some(plan) = self.plan()
             && (plan.bytes() <= CLOSING_MERGE || self.is_crowded())
         {
-            self.run(plan, false)?;
+            self.run(&plan, false)?;
         }
         // Space only: the one that there is says the same.
         let _ = self.manifest.lock().shrink();

@@ -1,5 +1,6 @@
 //! The store: open, write, read, sync, close.
 
+mod admit;
 mod background;
 mod checkpoint;
 mod durability;
@@ -8,6 +9,7 @@ mod follow;
 mod intake;
 mod invariants;
 mod recover;
+mod relief;
 mod replayed;
 mod retain;
 mod scan;
@@ -41,6 +43,7 @@ use crate::key::Key;
 use crate::log::Position;
 use crate::options::{Options, SyncPolicy};
 use crate::retention::Retention;
+use crate::store::admit::{Attempt, Manner};
 use crate::store::shared::Shared;
 use crate::vfs::{DiskVfs, MemVfs, Vfs};
 
@@ -144,8 +147,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Invalid`](crate::ErrorKind::Invalid) beyond a limit, [`NoSpace`](crate::ErrorKind::NoSpace),
-    /// [`Poisoned`](crate::ErrorKind::Poisoned) after a failed sync. Then nothing was acknowledged.
+    /// [`Invalid`](crate::ErrorKind::Invalid) beyond a limit; [`NoSpace`](crate::ErrorKind::NoSpace) if the disk
+    /// is full and holds nothing dead to be reclaimed, until there is space again: see
+    /// [`Error::missing_bytes`](crate::Error::missing_bytes); [`Poisoned`](crate::ErrorKind::Poisoned) after a
+    /// failed sync. Then nothing was acknowledged.
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Position> {
         self.put_with(key, value, &PutOptions::default())
     }
@@ -166,8 +171,33 @@ impl Store {
     }
 
     /// Writes a value and returns at once, as [`Store::submit`] does, without the copy into a batch.
-    pub(crate) fn submit_put(&self, key: &[u8], value: &[u8], options: &PutOptions) -> Result<Position> {
-        self.shared().commit(&[Op::put(key, value, options)?])
+    fn submit_put(&self, key: &[u8], value: &[u8], options: &PutOptions) -> Result<Position> {
+        self.shared().commit(&[Op::put(key, value, options)?], Manner::Wait)
+    }
+
+    /// As [`Store::put`], but where that would be slowed down or wait because flushes fall behind, this says so
+    /// at once. Under [`SyncPolicy::Immediate`] it waits for its own sync all the same: see
+    /// [`Store::try_submit`].
+    ///
+    /// ```
+    /// # let store = siltstone::Store::in_memory()?;
+    /// match store.try_put("logs/1", "{}") {
+    ///     Err(error) if error.kind() == siltstone::ErrorKind::Busy => {} // drop it, or try again later
+    ///     written => drop(written?),
+    /// }
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`](crate::ErrorKind::Busy), and then nothing was written; else as for [`Store::put`].
+    pub fn try_put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Position> {
+        let position = self.try_submit_put(key.as_ref(), value.as_ref(), &PutOptions::default())?;
+        self.settle(position)
+    }
+
+    pub(crate) fn try_submit_put(&self, key: &[u8], value: &[u8], options: &PutOptions) -> Result<Position> {
+        self.shared().commit(&[Op::put(key, value, options)?], Manner::Try)
     }
 
     /// Writes a batch: all of it or nothing. It takes the batch or a reference to one, to be used again.
@@ -187,7 +217,35 @@ impl Store {
     ///
     /// As for [`Store::put`].
     pub fn submit(&self, batch: impl Borrow<Batch>) -> Result<Position> {
-        self.shared().commit(&batch.borrow().ops()?)
+        self.shared().commit(&batch.borrow().ops()?, Manner::Wait)
+    }
+
+    /// As [`Store::write`], but busy instead of waiting for flushes, as [`Store::try_put`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::try_put`].
+    pub fn try_write(&self, batch: impl Borrow<Batch>) -> Result<Position> {
+        let position = self.try_submit(batch)?;
+        self.settle(position)
+    }
+
+    /// As [`Store::submit`], but busy instead of waiting for flushes, as [`Store::try_put`]: it waits for
+    /// nothing, whatever the policy, but other writers' turns.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::try_put`].
+    pub fn try_submit(&self, batch: impl Borrow<Batch>) -> Result<Position> {
+        self.shared().commit(&batch.borrow().ops()?, Manner::Try)
+    }
+
+    /// Tries until it is not busy, each time that a flush has ended.
+    pub(crate) fn unless_busy<T>(
+        &self,
+        work: impl FnMut() -> Result<T> + Unpin,
+    ) -> impl Future<Output = Result<T>> {
+        Attempt::new(self.shared(), work)
     }
 
     /// Deletes a key; false if there was nothing to delete.
@@ -207,7 +265,11 @@ impl Store {
     ///
     /// As for [`Store::put`].
     pub fn submit_delete(&self, key: impl AsRef<[u8]>) -> Result<(bool, Position)> {
-        self.shared().commit_delete(key.as_ref())
+        self.shared().commit_delete(key.as_ref(), Manner::Wait)
+    }
+
+    pub(crate) fn try_submit_delete(&self, key: &[u8]) -> Result<(bool, Position)> {
+        self.shared().commit_delete(key, Manner::Try)
     }
 
     /// Deletes all keys that begin with these bytes; all keys for an empty prefix. However many there are, it
@@ -344,6 +406,7 @@ impl Store {
     /// [`Poisoned`](crate::ErrorKind::Poisoned) if a sync failed.
     pub fn flush(&self) -> Result<()> {
         self.shared().check_open()?;
+        self.shared().retry_if_space()?;
         self.shared().sync_all()
     }
 
