@@ -36,6 +36,9 @@ pub(crate) struct Grant {
     pub(crate) urgent: bool,
 }
 
+/// What is free is used up by no fewer logs than this.
+const PARTS: u64 = 8;
+
 /// Where an urgent write gets a log of its own, that has this much more than it needs, for those to follow.
 const URGENT: usize = 4 << 10;
 
@@ -142,7 +145,7 @@ impl Space {
 
     fn create(&self, number: u64, need: usize, grant: Grant) -> Result<Appender> {
         let maker = &self.maker;
-        let extent = Extent { reserved: self.first, capacity: self.full.max(need) };
+        let extent = Extent { reserved: self.first, capacity: self.capacity().max(need) };
         let created = maker.create_beside(number, extent, grant.headroom);
         match created {
             Err(error) if grant.urgent && error.kind() == ErrorKind::NoSpace => {
@@ -198,9 +201,17 @@ impl Space {
         }
     }
 
+    /// How large a log may get: less on a disk that is nearly full, for a log that is mostly dead gives its space
+    /// back only when what lives in it has been moved.
+    fn capacity(&self) -> usize {
+        let part = self.maker.reserve.free().map_or(u64::MAX, |free| free / PARTS);
+        usize::try_from(part).unwrap_or(usize::MAX).clamp(self.first.min(self.full), self.full)
+    }
+
     fn ask_next(&mut self, appender: &Appender, headroom: u64) {
         // A log that is half full will be followed: it begins with more space than the first one.
-        let extent = Extent { reserved: self.first.max(self.full / 4), capacity: self.full };
+        let capacity = self.capacity();
+        let extent = Extent { reserved: self.first.max(capacity / 4), capacity };
         let number = appender.log().id.number + 1;
         self.asked = self.send(Job::Create { number, extent, headroom });
     }

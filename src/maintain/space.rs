@@ -53,13 +53,14 @@ impl Space {
         self.filled.iter().filter(mostly_dead).map(|(home, _)| *home).collect()
     }
 
-    /// The file that gives most space back, of those with a fifth dead whose living values have room.
+    /// The file that gives most space back, of those with a fifth dead whose living values have room, and what is
+    /// written besides them too.
     fn best_that_fits(&self, version: &Version, room: u64) -> Option<ValueHome> {
         let live = version.live_bytes();
         let files = self.filled.iter().filter_map(|(home, filled)| {
             let live = live.get(home).copied().unwrap_or(0);
             let dead = filled.saturating_sub(live);
-            (dead > 0 && dead >= filled / 5 && live < room).then_some((dead, *home))
+            (dead > 0 && dead >= filled / 5 && live <= room / 2).then_some((dead, *home))
         });
         files.max().map(|(_, home)| home)
     }

@@ -28,6 +28,10 @@ const SLOW_FROZEN: usize = 4;
 /// What the flush of a memtable takes besides its entries, in bytes: last pages, and a change of the manifest.
 const FLUSH_OVERHEAD: usize = 8 << 10;
 
+/// Merges shall have the room of this part of the store, up to what the largest log and segment take, in bytes.
+const MERGE_PART: u64 = 16;
+const MERGE_MOST: u64 = 96 << 20;
+
 /// How a write asks to be let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
@@ -106,12 +110,14 @@ impl Shared {
         writer.table_bytes() >= self.options.sizes.memtable && self.view().frozen.len() >= MAX_FROZEN
     }
 
-    /// What a write may take of a disk that is nearly full: not what flushes of all that waits for one need.
+    /// What a write may take of a disk that is nearly full: not what flushes of all that waits for one need, nor
+    /// what merges need to give back what is dead.
     pub(crate) fn grant(&self, table_bytes: usize, urgent: bool) -> Grant {
         let view = self.view();
         let frozen = view.frozen.iter().map(|frozen| frozen.table.bytes());
-        let headroom = frozen.chain([table_bytes]).map(|bytes| (bytes + FLUSH_OVERHEAD) as u64).sum();
-        Grant { headroom, urgent }
+        let flushes: u64 = frozen.chain([table_bytes]).map(|bytes| (bytes + FLUSH_OVERHEAD) as u64).sum();
+        let merges = (view.file_bytes() / MERGE_PART).min(MERGE_MOST);
+        Grant { headroom: flushes + merges, urgent }
     }
 
     /// Tells all who wait for a flush that one ended, well or not. `before` is done under the writer's lock, so

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::cover::Covers;
 use crate::cursor::Source;
 use crate::entry::{Entry, Place, Pointer, ValueHome};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::log::{LogFile, Position};
 use crate::maintain::{Claim, Fate, Merge, home_level};
 use crate::manifest::{Edit, Flushed, LEVELS, LogRecord};
@@ -78,9 +78,20 @@ impl Shared {
         open.collect()
     }
 
-    /// The last flush: values of a short log move into the segment, so that the log can go.
+    /// The last flush: values of a short log move into the segment, so that the log can go. Where there is no
+    /// space for that, the logs hold all of it as well, and the next open does what was left.
     pub(crate) fn fold(&self, last: Option<LogFile>, unused: Option<u64>) -> Result<()> {
         self.sync_all()?;
+        match self.fold_synced(last, unused) {
+            Err(error) if error.kind() == ErrorKind::NoSpace => {
+                let _ = self.drop_unused(unused);
+                Ok(())
+            }
+            folded => folded,
+        }
+    }
+
+    fn fold_synced(&self, last: Option<LogFile>, unused: Option<u64>) -> Result<()> {
         let limit = self.options.sizes.fold_limit;
         let last = last.filter(|log| log.mapping.published() <= limit);
         let folded: BTreeMap<_, _> = last.into_iter().map(|log| (log.id.number, log)).collect();

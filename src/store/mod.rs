@@ -406,7 +406,7 @@ impl Store {
     /// [`Poisoned`](crate::ErrorKind::Poisoned) if a sync failed.
     pub fn flush(&self) -> Result<()> {
         self.shared().check_open()?;
-        self.shared().retry_if_space()?;
+        self.shared().hope_again()?;
         self.shared().sync_all()
     }
 
@@ -544,7 +544,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// What kept it from ending cleanly. The store is closed all the same, and the next open recovers.
+    /// What kept it from ending cleanly; a full disk does not, for all that was written is durable in the logs.
+    /// The store is closed all the same, and the next open recovers.
     pub fn close(&self) -> Result<()> {
         close(self.shared())
     }

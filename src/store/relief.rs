@@ -95,6 +95,10 @@ impl Relief {
         self.done.store(asked, Ordering::Release);
     }
 
+    fn has_failed(&self) -> bool {
+        self.failed_at.load(Ordering::Acquire) != NEVER
+    }
+
     fn is_done(&self, ticket: u64) -> bool {
         self.done.load(Ordering::Acquire) >= ticket
     }
@@ -199,15 +203,27 @@ impl Shared {
         error
     }
 
-    /// Has flushes and merges that failed for want of space tried again, if there is more than there was.
+    /// Has flushes and merges that failed for want of space tried again, if there is more than there was, or no
+    /// telling.
     pub(crate) fn retry_if_space(self: &Arc<Self>) -> Result<()> {
-        if self.has_more_space() { self.nudge() } else { Ok(()) }
+        if self.relief.has_failed() && (self.reserve.free().is_none() || self.has_more_space()) {
+            self.nudge()?;
+        }
+        Ok(())
+    }
+
+    /// The next write that finds the disk full has space made, however little was written since the last time.
+    pub(crate) fn hope_again(self: &Arc<Self>) -> Result<()> {
+        if self.relief.is_full() {
+            self.writer.lock().hope = Hope::default();
+        }
+        self.retry_if_space()
     }
 
     /// Whether there is more space than when a flush or merge failed for want of it.
     pub(crate) fn has_more_space(&self) -> bool {
         let failed_at = self.relief.failed_at.load(Ordering::Acquire);
-        failed_at != NEVER && self.reserve.free().is_none_or(|free| free > failed_at)
+        self.reserve.free().is_some_and(|free| free > failed_at)
     }
 }
 

@@ -281,6 +281,7 @@ impl Shared {
         }
         self.freeze_if_full(writer, position);
         if writer.tables.covers.len() > covered {
+            writer.hope = Hope::default();
             let _ = self.nudge();
         }
         Ok(position)
