@@ -16,7 +16,6 @@ use std::collections::BTreeMap;
 
 use common::tell;
 use mount::{Kind, Mount};
-use siltstone::vfs::Vfs;
 use siltstone::{ErrorKind, Options, Store, SyncPolicy};
 
 const SIZE: u64 = 40 << 20;

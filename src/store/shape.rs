@@ -125,7 +125,7 @@ impl Shared {
                     if while_open {
                         self.check_open()?;
                     }
-                    self.drop_spent(&inputs)?;
+                    self.drop_spent(inputs)?;
                     self.flush_waiting(Some(&claim)).map(drop)
                 });
                 let rehome: Rehome<'_> = Box::new(|entry| Ok(self.fate(&view, victims, entry)));
