@@ -14,11 +14,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// The call is wrong (an argument, an option, a limit): mend the call.
     Invalid,
-    /// The store is in use elsewhere: stop the other owner, or open another store.
+    /// The store is in use elsewhere: stop the other owner, or open another store. Of a write that was not to
+    /// wait: the disk falls behind; try again later.
     Busy,
     /// The time allowed ran out: try again, or allow more.
     Timeout,
-    /// The disk is full: free space, then retry.
+    /// The disk is full: delete a prefix or free space otherwise, then retry, without a reopen. How much is
+    /// missing is told by [`Error::missing_bytes`].
     NoSpace,
     /// The operating system refused an operation: mend the cause it names, then retry.
     Io,
@@ -38,7 +40,7 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Invalid => "wrong call",
-            Self::Busy => "in use elsewhere",
+            Self::Busy => "busy",
             Self::Timeout => "time ran out",
             Self::NoSpace => "no space left",
             Self::Io => "input or output failed",
@@ -67,12 +69,16 @@ pub struct Error {
     kind: ErrorKind,
     message: Arc<str>,
     source: Option<Arc<io::Error>>,
+    missing: Option<u64>,
 }
+
+/// What to do where a file could not be written because the disk is full.
+const FREE_SPACE: &str = "free some space, then retry";
 
 impl Error {
     /// An error of this kind with this message.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into().into(), source: None }
+        Self { kind, message: message.into().into(), source: None, missing: None }
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
@@ -86,9 +92,7 @@ impl Error {
     /// An operating system's error, with what was being done to which file, and what to do.
     pub(crate) fn io(doing: impl fmt::Display, source: io::Error) -> Self {
         let (kind, advice) = match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                (ErrorKind::NoSpace, "free some space, then retry")
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (ErrorKind::NoSpace, FREE_SPACE),
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 (ErrorKind::Io, "make it writable for this user, or choose another place")
             }
@@ -98,7 +102,34 @@ impl Error {
             _ => (ErrorKind::Io, "mend the cause, then retry"),
         };
         let message = format!("{doing}: {source}; {advice}").into();
-        Self { kind, message, source: Some(Arc::new(source)) }
+        Self { kind, message, source: Some(Arc::new(source)), missing: None }
+    }
+
+    /// There are not `needed` bytes for what was being done on the file system of this directory.
+    pub(crate) fn no_space(doing: impl fmt::Display, needed: u64, free: Option<u64>, dir: &Path) -> Self {
+        let dir = dir.display();
+        let free_now = match free {
+            Some(free) if free < needed => format!("{} are free on the file system of {dir}", Bytes(free)),
+            Some(_) => format!("and the file system of {dir} gives no more to this user"),
+            None => format!("and the file system of {dir} has no more"),
+        };
+        let needs = Bytes(needed);
+        let message = format!(
+            "{doing}: no space left: it needs {needs} more, {free_now}; delete a prefix or free space; \
+             writing resumes by itself"
+        );
+        let missing = free.and_then(|free| needed.checked_sub(free)).filter(|missing| *missing > 0);
+        Self { missing: Some(missing.unwrap_or(needed)), ..Self::new(ErrorKind::NoSpace, message) }
+    }
+
+    /// The same error; if a full disk was met, with how much was needed and is free.
+    pub(crate) fn with_space(self, needed: u64, free: Option<u64>, dir: &Path) -> Self {
+        if self.kind != ErrorKind::NoSpace || self.missing.is_some() {
+            return self;
+        }
+        let doing =
+            self.message.strip_suffix(FREE_SPACE).map_or(&*self.message, |rest| rest.trim_end_matches("; "));
+        Self { source: self.source.clone(), ..Self::no_space(doing, needed, free, dir) }
     }
 
     /// Why a file that the store cannot do without could not be opened: that it is missing is damage.
@@ -115,6 +146,37 @@ impl Error {
     /// What the caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Of a write that met a full disk: how many more bytes must be free for it to go on, as far as the file
+    /// system tells. Others may take what becomes free.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use siltstone::{ErrorKind, Options, vfs::MemVfs};
+    /// let small = MemVfs::new();
+    /// small.set_capacity(Some(400 << 10));
+    /// let store = Options::new().open_in(Arc::new(small), "store")?;
+    /// let error = store.put("a", vec![0; 1 << 20]).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NoSpace);
+    /// assert!(error.missing_bytes().unwrap() > 600 << 10);
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    pub fn missing_bytes(&self) -> Option<u64> {
+        self.missing
+    }
+}
+
+/// A number of bytes, to be read.
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes @ ..1024 => write!(f, "{bytes} bytes"),
+            bytes @ ..1_048_576 => write!(f, "{} KiB", bytes.div_ceil(1024)),
+            bytes => write!(f, "{:.1} MiB", bytes as f64 / 1_048_576.0),
+        }
     }
 }
 
@@ -143,5 +205,39 @@ impl From<Error> for io::Error {
             ErrorKind::Io | ErrorKind::Poisoned | ErrorKind::Closed => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_with_numbers() {
+        let dir = Path::new("/data/store");
+        let error = Error::no_space("cannot grow 000001.log", 16 << 20, Some(400 << 10), dir);
+        assert_eq!(error.kind(), ErrorKind::NoSpace);
+        assert_eq!(error.missing_bytes(), Some((16 << 20) - (400 << 10)));
+        let message = "cannot grow 000001.log: no space left: it needs 16.0 MiB more, 400 KiB are free on the \
+                       file system of /data/store; delete a prefix or free space; writing resumes by itself";
+        assert_eq!(error.to_string(), message);
+        let quota = Error::no_space("x", 10, Some(10), dir);
+        assert_eq!(quota.missing_bytes(), Some(10));
+        assert!(
+            quota.to_string().contains("10 bytes more, and the file system of /data/store gives no more")
+        );
+    }
+
+    #[test]
+    fn an_error_of_the_system_gets_its_numbers_once() {
+        let dir = Path::new("/data");
+        let full = || Error::io("cannot write a", io::ErrorKind::StorageFull.into());
+        assert_eq!(full().missing_bytes(), None);
+        let told = full().with_space(100, Some(30), dir);
+        assert_eq!(told.missing_bytes(), Some(70));
+        assert!(told.to_string().starts_with("cannot write a: no storage space: no space left: "), "{told}");
+        assert_eq!(told.clone().with_space(1, None, dir).to_string(), told.to_string());
+        let other = Error::invalid("other").with_space(1, None, dir);
+        assert_eq!((other.to_string().as_str(), other.missing_bytes()), ("other", None));
     }
 }

@@ -41,6 +41,7 @@ mod manifest;
 mod memtable;
 mod metrics;
 mod options;
+mod reserve;
 mod retention;
 mod segment;
 mod store;

@@ -39,9 +39,9 @@ use crate::store::Store;
 /// They belong to no runtime, do nothing before they are polled, and report every error when they are
 /// awaited. A `save` or `delete` under [`SyncPolicy::Immediate`](crate::SyncPolicy::Immediate) writes when
 /// it is first polled and is woken when that is durable: all that are in flight at the time share a sync.
-/// Dropping one that was polled leaves it open whether it happened. Everything else, apart from waiting
-/// for a lock, is done within one poll. A write waits within its poll only when eight full memtables
-/// wait for the disk.
+/// Dropping one that was polled leaves it open whether it happened. Where flushes fall behind, a write is not
+/// done yet, and is woken when one has ended. Everything else, apart from waiting for a lock, is done within
+/// one poll.
 ///
 /// # Sharing
 ///
@@ -205,7 +205,9 @@ impl Persistence for SiltstoneStorage {
     fn save<'a>(&'a self, key: &'a str, entry: &'a StorageEntry) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let options = metadata::encode(key, &entry.metadata)?;
-            let position = self.store()?.submit_put(key.as_bytes(), &entry.data, &options)?;
+            let store = self.store()?;
+            let put = || store.try_submit_put(key.as_bytes(), &entry.data, &options);
+            let position = store.unless_busy(put).await?;
             self.settle(position).await
         })
     }
@@ -218,7 +220,8 @@ impl Inventory for SiltstoneStorage {
 
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
-            let (existed, position) = self.store()?.submit_delete(key)?;
+            let store = self.store()?;
+            let (existed, position) = store.unless_busy(|| store.try_submit_delete(key.as_bytes())).await?;
             self.settle(position).await?;
             Ok(existed)
         })

@@ -79,30 +79,35 @@ impl Appender {
         Ok(())
     }
 
-    /// Makes sure that `len` more bytes have space, so that a full disk is an error now and not a signal
-    /// later. Mostly the helper was here before.
+    /// Whether `len` more bytes have no space yet: then it has to be had before they are appended.
     #[inline]
-    fn reserve(&mut self, len: usize) -> Result<()> {
-        let end = self.offset() + len;
-        if end <= self.log.mapping.backed() {
-            return Ok(());
-        }
-        let name = name(self.log.id.number);
-        let space = self.next_space().max(end);
-        let reserved = self.file.allocate(space as u64).or_else(|_| self.file.allocate(end as u64));
-        reserved
-            .map_err(|error| Error::io(format!("cannot reserve space for log {name} ({len} bytes)"), error))
+    pub(crate) fn lacks_space(&self, len: u64) -> bool {
+        ((self.backed() - self.offset()) as u64) < len
+    }
+
+    /// Reserves space for the first `space` bytes of the log.
+    pub(super) fn allocate(&self, space: usize) -> Result<()> {
+        self.file.allocate(space as u64).map_err(|error| {
+            let name = name(self.log.id.number);
+            Error::io(format!("cannot reserve space for log {name} ({space} bytes)"), error)
+        })
+    }
+
+    /// How many bytes have space.
+    #[inline]
+    pub(super) fn backed(&self) -> usize {
+        self.log.mapping.backed()
     }
 
     /// How far the log's space should reach next: what is asked for doubles as the rate calls for it.
-    fn next_space(&self) -> usize {
-        self.log.mapping.backed().saturating_mul(2).min(self.capacity())
+    pub(super) fn next_space(&self) -> usize {
+        self.backed().saturating_mul(2).min(self.capacity())
     }
 
     /// The file and its next length, when half of its space is used up.
     #[inline]
     pub(super) fn space_wanted(&mut self) -> Option<(Arc<dyn File>, u64)> {
-        let backed = self.log.mapping.backed();
+        let backed = self.backed();
         if self.offset() <= backed / 2 || backed >= self.capacity() || self.asked_space > backed {
             return None;
         }
@@ -150,7 +155,7 @@ impl Appender {
         })
     }
 
-    /// Appends one frame. On an error nothing was appended.
+    /// Appends one frame, which has space. On an error nothing was appended.
     #[inline]
     pub(crate) fn append(&mut self, head: &[u8], ops: &[Op<'_>]) -> Result<()> {
         let puts = ops.iter().filter_map(Op::value);
@@ -159,7 +164,6 @@ impl Appender {
     }
 
     fn put_bytes(&mut self, head: &[u8], ops: &[Op<'_>], len: usize) -> Result<()> {
-        self.reserve(len)?;
         let stored = match self.access {
             Access::Write => self.store(head, ops, len),
             Access::Read => self.write(head, ops)?,
@@ -167,7 +171,7 @@ impl Appender {
         if stored && self.map.publish(len) {
             return Ok(());
         }
-        // The caller made sure of the room; this is what is left of that promise.
+        // The caller made sure of the room and its space; this is what is left of that promise.
         Err(Error::invalid(format!("a frame of {len} bytes does not fit log {}", self.log.id.number)))
     }
 

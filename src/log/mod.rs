@@ -14,7 +14,7 @@ pub(crate) use header::{HEADER_LEN, LogId};
 pub(crate) use probe::{has_header, torn_keys, whole_frames};
 pub(crate) use replay::{Replay, Stop, good_until, replay};
 pub(crate) use salvage::{Head, Salvaged, head, salvage};
-pub(crate) use space::{Register, Space};
+pub(crate) use space::{Grant, Register, Space};
 
 use std::fmt;
 use std::io;

@@ -10,9 +10,10 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::log::appender::{Appender, Extent};
 use crate::log::header::{HEADER_LEN, LogId};
+use crate::reserve::{Reserve, Share};
 use crate::vfs::{Access, File, Mapping, Vfs};
 
 /// How far ahead of the writer pages are made ready, and how many bytes at a time. At a gigabyte a second
@@ -26,12 +27,27 @@ const SMALL: usize = 256 << 10;
 /// Records a new log of this length in the manifest, durably, before anything is written to it.
 pub(crate) type Register = Box<dyn Fn(LogId, u64) -> Result<()> + Send + Sync>;
 
+/// What a write may take of a disk that is nearly full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grant {
+    /// So many bytes stay free, for flushes, which give space back.
+    pub(crate) headroom: u64,
+    /// It may take them all the same, and then some of the reserve: a delete, which leads to space.
+    pub(crate) urgent: bool,
+}
+
+/// What is free is used up by no fewer logs than this.
+const PARTS: u64 = 8;
+
+/// Where an urgent write gets a log of its own, that has this much more than it needs, for those to follow.
+const URGENT: usize = 4 << 10;
+
 type Pages = (Arc<Mapping>, Range<usize>);
 
 #[derive(Debug)]
 enum Job {
-    Create { number: u64, extent: Extent },
-    Extend { file: Arc<dyn File>, len: u64 },
+    Create { number: u64, extent: Extent, headroom: u64 },
+    Extend { file: Arc<dyn File>, len: u64, growth: u64, headroom: u64 },
     Populate(Pages),
 }
 
@@ -57,12 +73,26 @@ struct Maker {
     dir: PathBuf,
     access: Access,
     register: Register,
+    reserve: Arc<Reserve>,
     /// The log registered last, or tried to be: should that have failed, the manifest on disk may name it all
     /// the same.
     registered: AtomicU64,
 }
 
 impl Maker {
+    /// An error unless a log may have so much more.
+    fn check(&self, doing: &str, number: u64, growth: u64, headroom: u64) -> Result<()> {
+        let doing = format_args!("cannot {doing} log {}", crate::log::name(number));
+        self.reserve.check(doing, growth.saturating_add(headroom))
+    }
+
+    /// Creates a log if that leaves as much as shall stay free.
+    fn create_beside(&self, number: u64, extent: Extent, headroom: u64) -> Result<Appender> {
+        self.check("create", number, extent.reserved as u64, headroom)?;
+        self.reserve.fill()?;
+        self.create(number, extent)
+    }
+
     fn create(&self, number: u64, extent: Extent) -> Result<Appender> {
         let id = LogId { number, salt: self.vfs.random() };
         let known = self.registered.load(Ordering::Relaxed) == number;
@@ -83,14 +113,15 @@ impl Space {
         dir: PathBuf,
         access: Access,
         (first, full): (usize, usize),
-        register: Register,
+        (register, reserve): (Register, Arc<Reserve>),
     ) -> Self {
-        let maker = Arc::new(Maker { vfs, dir, access, register, registered: AtomicU64::new(0) });
+        let registered = AtomicU64::new(0);
+        let maker = Arc::new(Maker { vfs, dir, access, register, reserve, registered });
         Self { maker, first, full, helper: None, asked: false }
     }
 
     /// The next log, with room for a frame of `need` bytes besides its header.
-    pub(crate) fn next(&mut self, number: u64, need: u64) -> Result<Appender> {
+    pub(crate) fn next(&mut self, number: u64, need: u64, grant: Grant) -> Result<Appender> {
         let need = usize::try_from(need)
             .ok()
             .and_then(|need| need.checked_add(HEADER_LEN))
@@ -101,10 +132,10 @@ impl Space {
             None
         };
         let mut appender = match made {
-            Some(made) => made?,
-            None => {
-                self.maker.create(number, Extent { reserved: self.first, capacity: self.full.max(need) })?
-            }
+            // Of the smaller first size there may still be space.
+            Some(Err(error)) if error.kind() != ErrorKind::NoSpace => return Err(error),
+            Some(Ok(made)) => made,
+            _ => self.create(number, need, grant)?,
         };
         if appender.capacity() < need {
             appender.grow(need)?;
@@ -112,14 +143,56 @@ impl Space {
         Ok(appender)
     }
 
-    /// Called after each append: asks for what will be needed soon.
-    #[inline]
-    pub(crate) fn look_ahead(&mut self, appender: &mut Appender) {
-        if !self.asked && appender.offset() > appender.capacity() / 2 {
-            self.ask_next(appender);
+    fn create(&self, number: u64, need: usize, grant: Grant) -> Result<Appender> {
+        let maker = &self.maker;
+        let extent = Extent { reserved: self.first, capacity: self.capacity().max(need) };
+        let created = maker.create_beside(number, extent, grant.headroom);
+        match created {
+            Err(error) if grant.urgent && error.kind() == ErrorKind::NoSpace => {
+                let reserved = need.saturating_add(URGENT).next_multiple_of(URGENT).min(self.first.max(need));
+                maker.reserve.with(Share::Deletes, || maker.create(number, Extent { reserved, ..extent }))
+            }
+            created => created,
         }
+    }
+
+    /// Makes sure that `len` more bytes have space, so that a full disk is an error now and not a signal
+    /// later. Mostly the helper was here before.
+    pub(crate) fn make_room(&self, appender: &Appender, len: usize, grant: Grant) -> Result<()> {
+        let maker = &self.maker;
+        let (number, backed) = (appender.log().id.number, appender.backed());
+        let end = appender.offset() + len;
+        let some = end.saturating_add(self.first).min(appender.capacity());
+        let mut allocated = Ok(());
+        // As much as will soon be wanted, else less.
+        for space in [appender.next_space().max(end), some, end] {
+            // The helper may have been here just now.
+            let growth = space.saturating_sub(backed) as u64;
+            allocated = maker
+                .check("reserve space for", number, growth, grant.headroom)
+                .and_then(|()| maker.reserve.fill())
+                .and_then(|()| appender.allocate(space));
+            if allocated.is_ok() {
+                return Ok(());
+            }
+        }
+        match allocated {
+            Err(error) if grant.urgent && error.kind() == ErrorKind::NoSpace => {
+                maker.reserve.with(Share::Deletes, || appender.allocate(end))
+            }
+            allocated => allocated,
+        }
+    }
+
+    /// Called after each append: asks for what will be needed soon. `headroom` as in [`Grant`].
+    #[inline]
+    pub(crate) fn look_ahead(&mut self, appender: &mut Appender, headroom: impl Fn() -> u64) {
+        if !self.asked && appender.offset() > appender.capacity() / 2 {
+            self.ask_next(appender, headroom());
+        }
+        let backed = appender.backed() as u64;
         if let Some((file, len)) = appender.space_wanted() {
-            self.send(Job::Extend { file, len });
+            self.send(Job::Extend { file, len, growth: len - backed, headroom: headroom() });
         }
         if appender.offset() > SMALL
             && let Some(pages) = appender.pages_wanted(AHEAD, STEP)
@@ -128,11 +201,19 @@ impl Space {
         }
     }
 
-    fn ask_next(&mut self, appender: &Appender) {
+    /// How large a log may get: less on a disk that is nearly full, for a log that is mostly dead gives its space
+    /// back only when what lives in it has been moved.
+    fn capacity(&self) -> usize {
+        let part = self.maker.reserve.free().map_or(u64::MAX, |free| free / PARTS);
+        usize::try_from(part).unwrap_or(usize::MAX).clamp(self.first.min(self.full), self.full)
+    }
+
+    fn ask_next(&mut self, appender: &Appender, headroom: u64) {
         // A log that is half full will be followed: it begins with more space than the first one.
-        let extent = Extent { reserved: self.first.max(self.full / 4), capacity: self.full };
+        let capacity = self.capacity();
+        let extent = Extent { reserved: self.first.max(capacity / 4), capacity };
         let number = appender.log().id.number + 1;
-        self.asked = self.send(Job::Create { number, extent });
+        self.asked = self.send(Job::Create { number, extent, headroom });
     }
 
     /// Hands the job over; false if there is no helper to be had, and the writer helps itself.
@@ -168,9 +249,13 @@ fn run(maker: &Maker, inbox: &Receiver<Job>, outbox: &Sender<Result<Appender>>) 
     for job in inbox {
         match job {
             // Space that cannot be had now is asked for again by the writer, who can tell why it fails.
-            Job::Extend { file, len } => drop(file.allocate(len)),
-            Job::Create { number, extent } => {
-                let mut made = maker.create(number, extent);
+            Job::Extend { file, len, growth, headroom } => {
+                if maker.reserve.check("reserve space for a log", growth.saturating_add(headroom)).is_ok() {
+                    let _ = file.allocate(len);
+                }
+            }
+            Job::Create { number, extent, headroom } => {
+                let mut made = maker.create_beside(number, extent, headroom);
                 // The pages that the writer asks for as soon as it moves to this log.
                 let first = made.as_mut().ok().and_then(|appender| appender.pages_wanted(0, AHEAD));
                 if outbox.send(made).is_err() {

@@ -57,9 +57,10 @@ impl Plan {
 /// The most urgent thing to do, if there is any.
 pub(crate) fn plan(version: &Version, space: &Space, sizes: &Sizes, now: u64) -> Option<Plan> {
     let victims = space.victims(version, sizes.dead_slack);
-    let plan = level0(version, sizes)
+    let plan = level0(version, sizes, space.room.is_some())
         .or_else(|| too_large(version, sizes))
         .or_else(|| empty(version, &victims))
+        .or_else(|| space.room.and_then(|_| sink(version)))
         .or_else(|| hidden(version))
         .or_else(|| aged(version, now))
         .or_else(|| small_run(version, sizes))?;
@@ -198,16 +199,32 @@ fn base_level(version: &Version, sizes: &Sizes) -> usize {
     base
 }
 
-fn level0(version: &Version, sizes: &Sizes) -> Option<Plan> {
+/// Where the disk is full, what is deleted there is to meet what it deletes at once.
+fn level0(version: &Version, sizes: &Sizes, is_disk_full: bool) -> Option<Plan> {
     let newest = version.levels.first()?;
     if newest.len() < sizes.level0_segments.max(1) {
         return None;
     }
-    let base = base_level(version, sizes);
+    let base = if is_disk_full { LEVELS - 1 } else { base_level(version, sizes) };
     // Nothing newer may come to lie below something older.
     let between = version.levels.iter().enumerate().take(base).skip(1);
     let level = between.filter(|(_, level)| !overlapping(level, newest).is_empty()).map(|(at, _)| at).next();
     merge_into(version, newest.clone(), level.unwrap_or(base))
+}
+
+/// Into this level, the next one below.
+fn lower(version: &Version, segment: &Arc<Segment>, level: usize) -> Option<Plan> {
+    if overlapping(version.levels.get(level)?, std::slice::from_ref(segment)).is_empty() {
+        return Some(Plan::Move { segment: segment.clone(), level });
+    }
+    merge_into(version, vec![segment.clone()], level)
+}
+
+/// Where the disk is full: what was deleted gives its space back once the deletions have sunk to the last level.
+fn sink(version: &Version) -> Option<Plan> {
+    let mut above = version.segments().filter(|(level, _)| (1..LEVELS - 1).contains(level));
+    let (level, segment) = above.find(|(_, segment)| segment.properties().tombstones > 0)?;
+    lower(version, segment, level + 1)
 }
 
 fn too_large(version: &Version, sizes: &Sizes) -> Option<Plan> {
@@ -225,11 +242,7 @@ fn too_large(version: &Version, sizes: &Sizes) -> Option<Plan> {
                 rewritten.saturating_mul(16) / segment.len().max(1)
             };
             let segment = segments.iter().min_by_key(cost)?;
-            return if overlapped(segment).is_empty() {
-                Some(Plan::Move { segment: segment.clone(), level: level + 1 })
-            } else {
-                merge_into(version, vec![segment.clone()], level + 1)
-            };
+            return lower(version, segment, level + 1);
         }
         if level >= base {
             limit = limit.saturating_mul(10);

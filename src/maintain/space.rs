@@ -10,6 +10,8 @@ use crate::values::HEADER_LEN;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Space {
     pub(crate) filled: BTreeMap<ValueHome, u64>,
+    /// Where the disk is full: how many bytes are left to move values into.
+    pub(crate) room: Option<u64>,
 }
 
 impl Space {
@@ -20,7 +22,7 @@ impl Space {
         let values = state.values.values();
         let values =
             values.map(|file| (ValueHome::Moved(file.number), file.len.saturating_sub(HEADER_LEN as u64)));
-        Self { filled: logs.chain(values).collect() }
+        Self { filled: logs.chain(values).collect(), room: None }
     }
 
     /// How many of those bytes segments refer to, and how many they do not.
@@ -36,6 +38,9 @@ impl Space {
     /// much is dead that it is a quarter of what lives, and this slack. Then what is left of dead values is
     /// less than that again.
     pub(crate) fn victims(&self, version: &Version, slack: u64) -> BTreeSet<ValueHome> {
+        if let Some(room) = self.room {
+            return self.best_that_fits(version, room).into_iter().collect();
+        }
         let (all_live, all_dead) = self.live_and_dead(version);
         if all_dead <= (all_live / 4).saturating_add(slack) {
             return BTreeSet::new();
@@ -46,5 +51,17 @@ impl Space {
             filled.saturating_sub(live) >= *filled / 5
         };
         self.filled.iter().filter(mostly_dead).map(|(home, _)| *home).collect()
+    }
+
+    /// The file that gives most space back, of those with a fifth dead whose living values have room, and what is
+    /// written besides them too.
+    fn best_that_fits(&self, version: &Version, room: u64) -> Option<ValueHome> {
+        let live = version.live_bytes();
+        let files = self.filled.iter().filter_map(|(home, filled)| {
+            let live = live.get(home).copied().unwrap_or(0);
+            let dead = filled.saturating_sub(live);
+            (dead > 0 && dead >= filled / 5 && live <= room / 2).then_some((dead, *home))
+        });
+        files.max().map(|(_, home)| home)
     }
 }

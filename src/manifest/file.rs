@@ -16,6 +16,7 @@ use crate::bounded;
 use crate::codec::{Malformed, Reader, salted_crc};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{CURRENT, Edit, State, name};
+use crate::reserve::{Reserve, Share};
 use crate::vfs::{File, Vfs};
 
 /// What is renamed to [`CURRENT`] once it is durable.
@@ -45,6 +46,8 @@ pub(crate) struct Manifest {
     /// `CURRENT` names a file that has to stay as it is.
     tried: u64,
     file: Option<Writing>,
+    /// What changes may take when the disk is full: an owner's manifest has one.
+    reserve: Option<Arc<Reserve>>,
 }
 
 #[derive(Debug)]
@@ -57,7 +60,12 @@ struct Writing {
 
 impl Manifest {
     fn new(vfs: &Arc<dyn Vfs>, dir: &Path, state: State, number: u64) -> Self {
-        Self { vfs: vfs.clone(), dir: dir.into(), state, number, tried: number, file: None }
+        Self { vfs: vfs.clone(), dir: dir.into(), state, number, tried: number, file: None, reserve: None }
+    }
+
+    /// Lets changes take this reserve when the disk is full, and keeps it as large as they need it.
+    pub(crate) fn rely_on(&mut self, reserve: &Arc<Reserve>) {
+        self.reserve = Some(reserve.clone());
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -88,14 +96,13 @@ impl Manifest {
         if !next.apply(edit) {
             return Err(Error::corruption("a change does not fit the manifest; reopen the store"));
         }
-        if self.file.as_ref().is_none_or(|file| file.is_longer_than(REWRITE)) {
-            self.rewrite(&next)?;
-        } else if let Some(writing) = &mut self.file
-            && let Err(error) = writing.append(edit)
-        {
-            // What is in the file now is not known: the next change starts a new one.
-            self.file = None;
-            return Err(Error::io(format!("cannot write to {}", name(self.number)), error));
+        match self.reserve.clone() {
+            None => self.write(edit, &next)?,
+            Some(reserve) => {
+                let written = reserve.with(Share::All, || self.write(edit, &next));
+                written.map_err(|error| reserve.explain(error, next.weight()))?;
+                reserve.fill_for(next.weight());
+            }
         }
         self.state = next;
         Ok(())
@@ -107,20 +114,33 @@ impl Manifest {
         if is_long { self.rewrite(&self.state.clone()) } else { Ok(()) }
     }
 
+    /// Appends the edit, or writes the state that it leads to into a new manifest.
+    fn write(&mut self, edit: &Edit, next: &State) -> Result<()> {
+        match self.file.take_if(|file| !file.is_longer_than(REWRITE)) {
+            None => self.rewrite(next),
+            Some(mut writing) => {
+                // On an error it is not known what is in the file now: the next change starts a new one.
+                let appended = writing.append(edit);
+                appended
+                    .map_err(|error| Error::io(format!("cannot write to {}", name(self.number)), error))?;
+                self.file = Some(writing);
+                Ok(())
+            }
+        }
+    }
+
     fn rewrite(&mut self, state: &State) -> Result<()> {
         let number = self.tried + 1;
         self.tried = number;
         let path = self.dir.join(name(number));
-        let failed = |error| Error::io(format!("cannot write {}", path.display()), error);
-        let _ = self.vfs.remove(&path);
-        let file = self.vfs.create(&path).map_err(failed)?;
-        let salt = self.vfs.random();
-        let header = header(number, salt);
-        file.write_all_at(&header, 0).map_err(failed)?;
-        let mut writing = Writing { file, salt, len: header.len() as u64, first_len: 0 };
-        writing.append(&state.snapshot()).map_err(failed)?;
-        writing.first_len = writing.len;
-        self.switch(number)?;
+        let written = self
+            .write_whole(&path, number, state)
+            .and_then(|writing| self.announce(number).map(|()| writing));
+        let writing = written.inspect_err(|_| {
+            // Nothing names it yet, and on a full disk what is half made is in the way.
+            let _ = self.vfs.remove(&path);
+        })?;
+        self.switch()?;
         let before = std::mem::replace(&mut self.number, number);
         for old in before.max(1)..number {
             // One that stays is removed when the store is opened.
@@ -130,19 +150,42 @@ impl Manifest {
         Ok(())
     }
 
-    fn switch(&self, number: u64) -> Result<()> {
-        let temporary = self.dir.join(CURRENT_NEW);
-        let current = self.dir.join(CURRENT);
+    fn write_whole(&self, path: &Path, number: u64, state: &State) -> Result<Writing> {
+        let failed = |error| Error::io(format!("cannot write {}", path.display()), error);
+        let _ = self.vfs.remove(path);
+        let file = self.vfs.create(path).map_err(failed)?;
+        let salt = self.vfs.random();
+        let header = header(number, salt);
+        file.write_all_at(&header, 0).map_err(failed)?;
+        let mut writing = Writing { file, salt, len: header.len() as u64, first_len: 0 };
+        writing.append(&state.snapshot()).map_err(failed)?;
+        writing.first_len = writing.len;
+        Ok(writing)
+    }
+
+    /// Writes down what `CURRENT` shall say.
+    fn announce(&self, number: u64) -> Result<()> {
+        let path = self.dir.join(CURRENT_NEW);
         let write = || {
-            let _ = self.vfs.remove(&temporary);
-            let file = self.vfs.create(&temporary)?;
+            let _ = self.vfs.remove(&path);
+            let file = self.vfs.create(&path)?;
             file.write_all_at(current_text(number).as_bytes(), 0)?;
             file.sync()?;
-            self.vfs.sync_dir(&self.dir)?;
-            self.vfs.rename(&temporary, &current)?;
             self.vfs.sync_dir(&self.dir)
         };
-        write().map_err(|error| Error::io(format!("cannot write {}", current.display()), error))
+        write().map_err(|error| {
+            let _ = self.vfs.remove(&path);
+            Error::io(format!("cannot write {}", path.display()), error)
+        })
+    }
+
+    /// What was announced is so. On an error it may be so all the same.
+    fn switch(&self) -> Result<()> {
+        let current = self.dir.join(CURRENT);
+        let renamed = self.vfs.rename(&self.dir.join(CURRENT_NEW), &current);
+        renamed
+            .and_then(|()| self.vfs.sync_dir(&self.dir))
+            .map_err(|error| Error::io(format!("cannot write {}", current.display()), error))
     }
 }
 

@@ -60,6 +60,11 @@ pub(crate) fn is_this_thread(thread: &JoinHandle<()>) -> bool {
     thread.thread().id() == std::thread::current().id()
 }
 
+/// Whether the caller is this worker's thread.
+fn is_of(worker: &Mutex<Worker>) -> bool {
+    worker.lock().thread.as_ref().is_some_and(is_this_thread)
+}
+
 fn stop(worker: &Mutex<Worker>) {
     let thread = {
         let mut worker = worker.lock();
@@ -73,19 +78,24 @@ fn stop(worker: &Mutex<Worker>) {
 }
 
 impl Background {
-    /// The error of the last flush or merge, once.
-    pub(crate) fn take_error(&self) -> Option<Error> {
-        self.error.lock().take()
+    /// The error of the last flush or merge was told to somebody.
+    pub(crate) fn forget_error(&self) {
+        *self.error.lock() = None;
     }
 
+    /// The error of the last flush or merge.
     pub(crate) fn error(&self) -> Option<Error> {
         self.error.lock().clone()
     }
 
     /// Whether the caller is one of the threads: a waker that one of them calls.
     pub(crate) fn is_here(&self) -> bool {
-        let workers = [&self.shaper, &self.syncer, &self.reaper];
-        workers.iter().any(|worker| worker.lock().thread.as_ref().is_some_and(is_this_thread))
+        self.flushes_here() || is_of(&self.syncer) || is_of(&self.reaper)
+    }
+
+    /// Whether the caller is the thread that flushes, which must not wait for a flush.
+    pub(crate) fn flushes_here(&self) -> bool {
+        is_of(&self.shaper)
     }
 
     /// Ends the threads, after what they are doing. None of them may call it.
@@ -109,8 +119,9 @@ impl Shared {
             *self.background.error.lock() = Some(error);
         }
         let view = self.view();
-        if !view.frozen.is_empty() || !view.version.rules.is_empty() || self.next_end().is_some() {
-            self.nudge();
+        let is_due = !view.frozen.is_empty() || !view.version.rules.is_empty() || self.next_end().is_some();
+        if is_due && let Err(error) = self.nudge() {
+            *self.background.error.lock() = Some(error);
         }
     }
 
@@ -133,13 +144,10 @@ impl Shared {
         self.background.reaper.lock().ring("siltstone-readers", watch)
     }
 
-    /// Has flushes and merges done that are due.
-    pub(crate) fn nudge(self: &Arc<Self>) {
+    /// Has flushes and merges done that are due; an error if there is no thread for them.
+    pub(crate) fn nudge(self: &Arc<Self>) -> Result<()> {
         let shared = self.clone();
-        let rung = self.background.shaper.lock().ring("siltstone-shape", move |bell| shape(&shared, &bell));
-        if let Err(error) = rung {
-            *self.background.error.lock() = Some(error);
-        }
+        self.background.shaper.lock().ring("siltstone-shape", move |bell| shape(&shared, &bell))
     }
 
     /// Has a sync done for those who wait for it.
@@ -169,14 +177,16 @@ fn shape(shared: &Arc<Shared>, bell: &Receiver<()>) {
             }
             recv(alarm) -> _ => {}
         }
+        let asked = shared.relief.asked();
         let result = guarded(|| shared.shape());
         if let Err(error) = &result {
             shared.meters.failed_behind(error);
         }
-        // Under the writer's lock, so that no writer misses it between looking and waiting.
-        let _writer = shared.writer.lock();
-        *shared.background.error.lock() = result.err();
-        shared.flushed.notify_all();
+        let error = shared.note_round(result);
+        shared.tell_flushed(|| {
+            *shared.background.error.lock() = error;
+            shared.relief.note_done(asked);
+        });
     }
 }
 

@@ -158,7 +158,7 @@ impl Drop for Lead<'_> {
 }
 
 /// Wakes all of them. One that panics keeps no other from being woken, nor the caller from its own work.
-fn wake(ready: Vec<Waker>) {
+pub(crate) fn wake(ready: Vec<Waker>) {
     for waker in ready {
         let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     }

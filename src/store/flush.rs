@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::cover::Covers;
 use crate::cursor::Source;
 use crate::entry::{Entry, Place, Pointer, ValueHome};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::log::{LogFile, Position};
 use crate::maintain::{Claim, Fate, Merge, home_level};
 use crate::manifest::{Edit, Flushed, LEVELS, LogRecord};
@@ -24,10 +24,10 @@ const FLUSH_CUTS: usize = 3;
 impl Shared {
     /// Flushes the oldest memtable that waits, beside a merge that may be under way; false if none waits.
     pub(crate) fn flush_waiting(&self, claim: Option<&Claim>) -> Result<bool> {
-        let flushed = self.flush_oldest(None, claim)?;
+        let bytes = self.view().frozen.first().map_or(0, |frozen| frozen.table.bytes() as u64);
+        let flushed = self.reserve.with_if_small(bytes, || self.flush_oldest(None, claim))?;
         if flushed {
-            let _writer = self.writer.lock();
-            self.flushed.notify_all();
+            self.tell_flushed(|| ());
         }
         Ok(flushed)
     }
@@ -82,9 +82,20 @@ impl Shared {
         open.collect()
     }
 
-    /// The last flush: values of a short log move into the segment, so that the log can go.
+    /// The last flush: values of a short log move into the segment, so that the log can go. Where there is no
+    /// space for that, the logs hold all of it as well, and the next open does what was left.
     pub(crate) fn fold(&self, last: Option<LogFile>, unused: Option<u64>) -> Result<()> {
         self.sync_all()?;
+        match self.fold_synced(last, unused) {
+            Err(error) if error.kind() == ErrorKind::NoSpace => {
+                let _ = self.drop_unused(unused);
+                Ok(())
+            }
+            folded => folded,
+        }
+    }
+
+    fn fold_synced(&self, last: Option<LogFile>, unused: Option<u64>) -> Result<()> {
         let limit = self.options.sizes.fold_limit;
         let last = last.filter(|log| log.mapping.published() <= limit);
         let folded: BTreeMap<_, _> = last.into_iter().map(|log| (log.id.number, log)).collect();
@@ -101,7 +112,7 @@ impl Shared {
         while let Some(plan) = self.plan()
             && (plan.bytes() <= CLOSING_MERGE || self.is_crowded())
         {
-            self.run(plan, false)?;
+            self.run(&plan, false)?;
         }
         // Space only: the one that there is says the same.
         let _ = self.manifest.lock().shrink();

@@ -1,5 +1,6 @@
 //! The store: open, write, read, sync, close.
 
+mod admit;
 mod background;
 mod checkpoint;
 mod durability;
@@ -10,6 +11,7 @@ mod invariants;
 mod observe;
 mod readers;
 mod recover;
+mod relief;
 mod repair;
 mod replayed;
 mod retain;
@@ -50,6 +52,7 @@ use crate::key::Key;
 use crate::log::Position;
 use crate::options::{Options, SyncPolicy};
 use crate::retention::Retention;
+use crate::store::admit::{Attempt, Manner};
 use crate::store::readers::Read;
 use crate::store::shared::Shared;
 use crate::vfs::{DiskVfs, MemVfs, Vfs};
@@ -157,8 +160,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Invalid`](crate::ErrorKind::Invalid) beyond a limit, [`NoSpace`](crate::ErrorKind::NoSpace),
-    /// [`Poisoned`](crate::ErrorKind::Poisoned) after a failed sync. Then nothing was acknowledged.
+    /// [`Invalid`](crate::ErrorKind::Invalid) beyond a limit; [`NoSpace`](crate::ErrorKind::NoSpace) if the disk
+    /// is full and holds nothing dead to be reclaimed, until there is space again: see
+    /// [`Error::missing_bytes`](crate::Error::missing_bytes); [`Poisoned`](crate::ErrorKind::Poisoned) after a
+    /// failed sync. Then nothing was acknowledged.
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Position> {
         self.put_with(key, value, &PutOptions::default())
     }
@@ -175,12 +180,38 @@ impl Store {
         options: &PutOptions,
     ) -> Result<Position> {
         let (key, value) = (key.as_ref(), value.as_ref());
-        self.settled(|| self.shared().commit(&[Op::put(key, value, options)?]), |position| *position)
+        self.settled(
+            || self.shared().commit(&[Op::put(key, value, options)?], Manner::Wait),
+            |position| *position,
+        )
     }
 
-    /// Writes a value and returns at once, as [`Store::submit`] does, without the copy into a batch.
-    pub(crate) fn submit_put(&self, key: &[u8], value: &[u8], options: &PutOptions) -> Result<Position> {
-        self.counted(self.shared().commit(&[Op::put(key, value, options)?]))
+    /// As [`Store::put`], but where that would be slowed down or wait because flushes fall behind, this says so
+    /// at once. Under [`SyncPolicy::Immediate`] it waits for its own sync all the same: see
+    /// [`Store::try_submit`].
+    ///
+    /// ```
+    /// # let store = siltstone::Store::in_memory()?;
+    /// match store.try_put("logs/1", "{}") {
+    ///     Err(error) if error.kind() == siltstone::ErrorKind::Busy => {} // drop it, or try again later
+    ///     written => drop(written?),
+    /// }
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`](crate::ErrorKind::Busy), and then nothing was written; else as for [`Store::put`].
+    pub fn try_put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Position> {
+        let (key, value, options) = (key.as_ref(), value.as_ref(), PutOptions::default());
+        self.settled(
+            || self.shared().commit(&[Op::put(key, value, &options)?], Manner::Try),
+            |position| *position,
+        )
+    }
+
+    pub(crate) fn try_submit_put(&self, key: &[u8], value: &[u8], options: &PutOptions) -> Result<Position> {
+        self.counted(self.shared().commit(&[Op::put(key, value, options)?], Manner::Try))
     }
 
     /// Writes a batch: all of it or nothing. It takes the batch or a reference to one, to be used again.
@@ -189,7 +220,7 @@ impl Store {
     ///
     /// As for [`Store::put`].
     pub fn write(&self, batch: impl Borrow<Batch>) -> Result<Position> {
-        self.settled(|| self.shared().commit(&batch.borrow().ops()?), |position| *position)
+        self.settled(|| self.shared().commit(&batch.borrow().ops()?, Manner::Wait), |position| *position)
     }
 
     /// Writes a batch and returns at once, whatever the policy. Under [`SyncPolicy::Immediate`] it becomes
@@ -199,7 +230,34 @@ impl Store {
     ///
     /// As for [`Store::put`].
     pub fn submit(&self, batch: impl Borrow<Batch>) -> Result<Position> {
-        self.counted(self.shared().commit(&batch.borrow().ops()?))
+        self.counted(self.shared().commit(&batch.borrow().ops()?, Manner::Wait))
+    }
+
+    /// As [`Store::write`], but busy instead of waiting for flushes, as [`Store::try_put`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::try_put`].
+    pub fn try_write(&self, batch: impl Borrow<Batch>) -> Result<Position> {
+        self.settled(|| self.shared().commit(&batch.borrow().ops()?, Manner::Try), |position| *position)
+    }
+
+    /// As [`Store::submit`], but busy instead of waiting for flushes, as [`Store::try_put`]: it waits for
+    /// nothing, whatever the policy, but other writers' turns.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::try_put`].
+    pub fn try_submit(&self, batch: impl Borrow<Batch>) -> Result<Position> {
+        self.counted(self.shared().commit(&batch.borrow().ops()?, Manner::Try))
+    }
+
+    /// Tries until it is not busy, each time that a flush has ended.
+    pub(crate) fn unless_busy<T>(
+        &self,
+        work: impl FnMut() -> Result<T> + Unpin,
+    ) -> impl Future<Output = Result<T>> {
+        Attempt::new(self.shared(), work)
     }
 
     /// Deletes a key; false if there was nothing to delete.
@@ -208,7 +266,8 @@ impl Store {
     ///
     /// As for [`Store::put`].
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        let deleted = self.settled(|| self.shared().commit_delete(key.as_ref()), |(_, position)| *position);
+        let deleted = self
+            .settled(|| self.shared().commit_delete(key.as_ref(), Manner::Wait), |(_, position)| *position);
         deleted.map(|(existed, _)| existed)
     }
 
@@ -218,7 +277,11 @@ impl Store {
     ///
     /// As for [`Store::put`].
     pub fn submit_delete(&self, key: impl AsRef<[u8]>) -> Result<(bool, Position)> {
-        self.counted(self.shared().commit_delete(key.as_ref()))
+        self.counted(self.shared().commit_delete(key.as_ref(), Manner::Wait))
+    }
+
+    pub(crate) fn try_submit_delete(&self, key: &[u8]) -> Result<(bool, Position)> {
+        self.counted(self.shared().commit_delete(key, Manner::Try))
     }
 
     /// Deletes all keys that begin with these bytes; all keys for an empty prefix. However many there are, it
@@ -385,6 +448,7 @@ impl Store {
     /// [`Poisoned`](crate::ErrorKind::Poisoned) if a sync failed.
     pub fn flush(&self) -> Result<()> {
         self.shared().check_open()?;
+        self.shared().hope_again()?;
         self.counted(self.shared().sync_all())
     }
 
@@ -503,7 +567,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// What kept it from ending cleanly. The store is closed all the same, and the next open recovers.
+    /// What kept it from ending cleanly; a full disk does not, for all that was written is durable in the logs.
+    /// The store is closed all the same, and the next open recovers.
     pub fn close(&self) -> Result<()> {
         close(self.shared())
     }

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Register, Space};
 use crate::manifest::{CURRENT, Edit, LogRecord, Manifest, SegmentRecord, State, Version};
 use crate::options::{Options, SyncPolicy};
+use crate::reserve::Reserve;
 use crate::segment::Segment;
 use crate::store::replayed::Replayed;
 use crate::store::shared::Parts;
@@ -40,17 +41,32 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Pa
     let version = Version::new(segments, values).covered(manifest.state());
     let replayed = Replayed::read(&*vfs, dir, &options, manifest.state())?;
     manifest.amend(&replayed.edit)?;
+    let reserve = Arc::new(Reserve::new(&vfs, dir));
+    manifest.rely_on(&reserve);
     let state = manifest.state();
     let (next_log, next_segment) = (state.next_log, state.next_segment);
     let manifest = Arc::new(Mutex::new(manifest));
-    let space = space(&vfs, dir, &options, &manifest);
+    let space = space(&vfs, dir, &options, (&manifest, &reserve));
     let Replayed { intake, logs, mut leftovers, .. } = replayed;
     leftovers.unnamed = unnamed;
     let view = View::new(&intake.tables, intake.frozen, Arc::new(version), logs);
     let (durable, recovery) = (intake.end, intake.recovery);
     let writer = Writer::new(space, intake.tables, durable, next_log);
     let dir = dir.into();
-    Ok(Parts { vfs, dir, options, writer, manifest, view, durable, next_segment, recovery, leftovers, lock })
+    Ok(Parts {
+        vfs,
+        dir,
+        options,
+        writer,
+        manifest,
+        reserve,
+        view,
+        durable,
+        next_segment,
+        recovery,
+        leftovers,
+        lock,
+    })
 }
 
 /// Whether a store was ever opened in this directory. One that nothing was written to yet has only its
@@ -170,7 +186,12 @@ pub(crate) fn too_short(path: &Path, found: u64, expected: u64) -> Error {
     Error::corruption(format!("{path} has {found} bytes instead of {expected}; restore it from a backup"))
 }
 
-fn space(vfs: &Arc<dyn Vfs>, dir: &Path, options: &Options, manifest: &Arc<Mutex<Manifest>>) -> Space {
+fn space(
+    vfs: &Arc<dyn Vfs>,
+    dir: &Path,
+    options: &Options,
+    (manifest, reserve): (&Arc<Mutex<Manifest>>, &Arc<Reserve>),
+) -> Space {
     let access = match options.sync_policy {
         SyncPolicy::Immediate => Access::Read,
         SyncPolicy::InMemory | SyncPolicy::SyncOnBoundary | SyncPolicy::Periodic => Access::Write,
@@ -182,5 +203,5 @@ fn space(vfs: &Arc<dyn Vfs>, dir: &Path, options: &Options, manifest: &Arc<Mutex
         manifest.lock().commit(&edit)
     });
     let sizes = (options.sizes.first_log, options.sizes.full_log);
-    Space::new(vfs.clone(), dir.into(), access, sizes, register)
+    Space::new(vfs.clone(), dir.into(), access, sizes, (register, reserve.clone()))
 }

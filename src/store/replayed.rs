@@ -31,6 +31,12 @@ pub(crate) struct Leftovers {
     pub(crate) unnamed: Vec<PathBuf>,
 }
 
+impl Leftovers {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.uncut.is_empty() && self.dropped.is_empty() && self.unnamed.is_empty()
+    }
+}
+
 impl Replayed {
     /// Reads the logs that the manifest names.
     pub(crate) fn read(vfs: &dyn Vfs, dir: &Path, options: &Options, state: &State) -> Result<Self> {

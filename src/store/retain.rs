@@ -45,7 +45,7 @@ impl Shared {
         });
         drop((manifest, owner));
         self.keep_to_bytes()?;
-        self.nudge();
+        self.nudge()?;
         Ok(())
     }
 

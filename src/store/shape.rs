@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use crate::cover::{Cover, Covers, outermost};
 use crate::cursor::Source;
 use crate::entry::{Entry, Place, ValueHome};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::maintain::{Claim, Fate, Merge, Output, Plan, Rehome, Space, covered, ended, is_bottom, plan};
 use crate::manifest::{Edit, LogRecord, SegmentRecord, State, Version};
 use crate::retention::Rules;
@@ -20,23 +20,34 @@ impl Shared {
     /// Flushes all that waits, then merges until the planner is content or the store closes. Where flushes
     /// come so fast that there is always one waiting, merges have their turn all the same.
     pub(crate) fn shape(self: &Arc<Self>) -> Result<()> {
+        if self.relief.is_full() {
+            self.clear_leftovers()?;
+        }
         loop {
             self.keep_to_bytes()?;
             // First, for it needs no space.
             self.drop_spent(&[])?;
-            if !self.is_crowded() && self.flush_waiting(None)? {
-                continue;
+            let flushed = if self.is_crowded() { Ok(false) } else { self.flush_waiting(None) };
+            match &flushed {
+                Ok(true) => continue,
+                Ok(false) => {}
+                // A merge may give it what it lacks.
+                Err(error) if error.kind() == ErrorKind::NoSpace => self.relief.note_full(),
+                Err(error) => return Err(error.clone()),
             }
             if self.closed.load(Ordering::Acquire) {
-                return Ok(());
+                return flushed.map(drop);
             }
-            match self.plan() {
-                Some(plan) => match self.run(plan, true) {
-                    // Given up, for closing waits for nothing that can be done later.
-                    Err(_) if self.closed.load(Ordering::Acquire) => return Ok(()),
-                    done => done?,
-                },
-                None => return Ok(()),
+            let Some(plan) = self.plan() else { return flushed.map(drop) };
+            match self.run_or_explain(&plan) {
+                // Given up, for closing waits for nothing that can be done later.
+                Err(_) if self.closed.load(Ordering::Acquire) => return Ok(()),
+                // What the merge had taken may be enough for a flush.
+                Err(error) if error.kind() == ErrorKind::NoSpace => {
+                    while self.flush_waiting(None)? {}
+                    return Err(error);
+                }
+                done => done?,
             }
         }
     }
@@ -56,6 +67,11 @@ impl Shared {
         if self.closed.load(Ordering::Acquire) {
             // What rests should be small; and closing does only what is soon done.
             sizes.dead_slack /= 16;
+        }
+        if self.relief.is_full() {
+            // Space is worth any work, and there is little to do it with.
+            (sizes.dead_slack, sizes.level0_segments) = (0, 1);
+            space.room = self.reserve.free();
         }
         plan(&self.view().version, &space, &sizes, self.vfs.now())
     }
@@ -84,12 +100,18 @@ impl Shared {
         }
     }
 
+    fn run_or_explain(&self, plan: &Plan) -> Result<()> {
+        let bytes = plan.bytes();
+        let done = self.reserve.with_if_small(bytes, || self.run(plan, true));
+        done.map_err(|error| self.reserve.explain(error, bytes))
+    }
+
     /// Does what was planned; `while_open`, only as long as the store is.
-    pub(crate) fn run(&self, plan: Plan, while_open: bool) -> Result<()> {
+    pub(crate) fn run(&self, plan: &Plan, while_open: bool) -> Result<()> {
         match plan {
             Plan::Move { segment, level } => {
                 let record =
-                    SegmentRecord { number: segment.number(), level: level as u8, len: segment.len() };
+                    SegmentRecord { number: segment.number(), level: *level as u8, len: segment.len() };
                 let segments = vec![segment.clone()];
                 let output = Output { segments, records: vec![record], ..Output::default() };
                 self.install(Edit::default(), output, &[], &[])?;
@@ -97,21 +119,21 @@ impl Shared {
                 Ok(())
             }
             Plan::Merge { inputs, level, victims } => {
-                let (view, began) = (self.view(), self.meters.merge_begins(&inputs));
+                let (view, began) = (self.view(), self.meters.merge_begins(inputs));
                 let (covers, purged) = (Covers::new(view.version.covers.clone()), view.version.settled);
                 let cursors = inputs.iter().map(|input| source(input, &covers));
-                let claim = Claim::of(&inputs);
+                let claim = Claim::of(inputs);
                 // Writers must not wait for a merge: what has to be flushed is, in the midst of it.
                 let pause = Box::new(|| {
                     if while_open {
                         self.check_open()?;
                     }
-                    self.drop_spent(&inputs)?;
+                    self.drop_spent(inputs)?;
                     self.flush_waiting(Some(&claim)).map(drop)
                 });
-                let rehome: Rehome<'_> = Box::new(|_, _, entry| Ok(self.fate(&view, &victims, entry)));
-                let is_bottom = Box::new(|key: &[u8]| is_bottom(&view.version, level, key));
-                let fences = fences(&view.version, level, &inputs);
+                let rehome: Rehome<'_> = Box::new(|_, _, entry| Ok(self.fate(&view, victims, entry)));
+                let is_bottom = Box::new(|key: &[u8]| is_bottom(&view.version, *level, key));
+                let fences = fences(&view.version, *level, inputs);
                 let sources = cursors.collect();
                 let merge = Merge {
                     is_bottom,
@@ -120,12 +142,12 @@ impl Shared {
                     rehome,
                     covers,
                     purged,
-                    ..self.merge(&view.version.rules, move |_, _| level)
+                    ..self.merge(&view.version.rules, |_, _| *level)
                 };
                 let output = merge.run(sources)?;
                 let weight = Weight::of(&output);
-                self.install(Edit::default(), output, &inputs, &[])?;
-                self.meters.merge_ends(began, &inputs, weight);
+                self.install(Edit::default(), output, inputs, &[])?;
+                self.meters.merge_ends(began, inputs, weight);
                 Ok(())
             }
         }
@@ -234,12 +256,14 @@ impl Shared {
             // Not in the manifest any more: what stays now is removed when the store is opened.
             let _ = self.vfs.remove(&path);
         }
+        // What became free is held back first, if any is lacking there.
+        let _ = self.reserve.fill();
         Ok(())
     }
 
     /// Gives back the space behind the ends of logs, now that the manifest knows those ends, and what
     /// recovery left over.
-    fn cut(&self, view: &View, logs: &[LogRecord]) {
+    pub(crate) fn cut(&self, view: &View, logs: &[LogRecord]) {
         let leftovers = std::mem::take(&mut *self.leftovers.lock());
         let ended = logs.iter().filter(|record| record.end.is_some());
         let ended = ended.filter_map(|record| view.log(record.number));

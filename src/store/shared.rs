@@ -13,10 +13,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::Position;
 use crate::manifest::Manifest;
 use crate::options::{Options, SyncPolicy};
+use crate::reserve::Reserve;
+use crate::store::admit::Waiting;
 use crate::store::background::Background;
 use crate::store::durability::{Durability, Written};
 use crate::store::observe::Meters;
 use crate::store::readers::Readers;
+use crate::store::relief::Relief;
 use crate::store::replayed::Leftovers;
 use crate::store::stats::Recovery;
 use crate::store::view::View;
@@ -31,6 +34,10 @@ pub(crate) struct Shared {
     pub(crate) writer: Mutex<Writer>,
     /// Told when a flush ended, well or not.
     pub(crate) flushed: Condvar,
+    /// The same for futures.
+    pub(crate) waiting: Waiting,
+    pub(crate) reserve: Arc<Reserve>,
+    pub(crate) relief: Relief,
     pub(crate) manifest: Arc<Mutex<Manifest>>,
     view: RwLock<Arc<View>>,
     /// The newest sequence number that readers see.
@@ -59,6 +66,7 @@ pub(crate) struct Parts {
     pub(crate) options: Options,
     pub(crate) writer: Writer,
     pub(crate) manifest: Arc<Mutex<Manifest>>,
+    pub(crate) reserve: Arc<Reserve>,
     pub(crate) view: View,
     pub(crate) durable: Position,
     pub(crate) next_segment: u64,
@@ -81,6 +89,9 @@ impl Shared {
             options: parts.options,
             writer: Mutex::new(parts.writer),
             flushed: Condvar::new(),
+            waiting: Waiting::default(),
+            reserve: parts.reserve,
+            relief: Relief::default(),
             manifest: parts.manifest,
             view: RwLock::new(Arc::new(parts.view)),
             durability: Arc::new(Durability::new(parts.durable)),

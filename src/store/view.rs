@@ -66,6 +66,14 @@ impl View {
         Self { active: tables.table.table().clone(), frozen, version, logs, covers }
     }
 
+    /// The length of all files, as far as they are written.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        let segments = self.version.segments().map(|(_, segment)| segment.len());
+        let values = self.version.values.values().map(|file| file.mapping.len() as u64);
+        let logs = self.logs.iter().map(|log| log.mapping.published() as u64);
+        segments.chain(values).chain(logs).sum()
+    }
+
     /// Calls `found` with the newest version of the key up to `seq`, be it a tombstone, if no deleted range
     /// hides it.
     pub(crate) fn find<R>(

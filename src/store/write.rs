@@ -3,25 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-
-use parking_lot::MutexGuard;
 
 use crate::batch::{Change, Op};
 use crate::cover::Cover;
 use crate::entry::{Entry, Place, Pointer, ValueHome};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::{Action, Appender, Frame, FrameOp, LogFile, Position, Space, TableBuilder};
+use crate::log::{Action, Appender, Frame, FrameOp, Grant, LogFile, Position, Space, TableBuilder};
 use crate::memtable::{ChunkPool, Memtable, MemtableCursor, MemtableWriter, memtable};
+use crate::store::admit::{MAX_FROZEN, Manner};
 use crate::store::durability::Written;
+use crate::store::relief::Hope;
 use crate::store::shared::Shared;
 use crate::store::view::Frozen;
-
-/// So many memtables may wait for their flush before writers wait too.
-const MAX_FROZEN: usize = 8;
-
-/// From so many on writers are slowed down, so that they need not be stopped.
-const SLOW_FROZEN: usize = 4;
 
 /// So many deleted items are soon passed over, and no reason to begin a new memtable.
 const PASSED_OVER: usize = 32;
@@ -36,10 +29,13 @@ pub(crate) struct Writer {
     unsynced: Vec<LogFile>,
     /// Where the last log ended, as long as there is no other in use: when the store was opened, or since.
     ended_at: Position,
+    /// Where the log before the next one ended.
+    previous_end: u64,
     next_log: u64,
     tables: Tables,
     /// The memtable's size when it was last looked at whether to slow down.
     paced: usize,
+    pub(crate) hope: Hope,
     builder: TableBuilder,
 }
 
@@ -130,9 +126,11 @@ impl Writer {
             log: None,
             unsynced: Vec::new(),
             ended_at,
+            previous_end: ended_at.offset,
             next_log,
             tables,
             paced: 0,
+            hope: Hope::default(),
             builder: TableBuilder::default(),
         }
     }
@@ -177,97 +175,77 @@ impl Writer {
     pub(crate) fn end_log(&mut self) -> Option<LogFile> {
         let ended = self.log.take()?;
         self.ended_at = ended.position();
+        self.previous_end = self.ended_at.offset;
         let log = ended.log().clone();
         self.unsynced.push(log.clone());
         Some(log)
+    }
+
+    /// Ends the log in use, so that it need not stay once it is flushed; the end of all that was written, if
+    /// there is anything that a flush up to there would change.
+    pub(crate) fn end_for_good(&mut self) -> Option<Position> {
+        let ended = self.end_log();
+        if ended.is_none() && self.is_flushed(self.tables.table.table()) {
+            return None;
+        }
+        // Behind all logs that are there: the next frame's log is one that is not in use yet.
+        self.ended_at = Position { log: self.next_log, offset: 0 };
+        Some(self.ended_at)
+    }
+
+    /// Memory of the memtable in use, in bytes.
+    pub(crate) fn table_bytes(&self) -> usize {
+        self.tables.table.table().bytes()
+    }
+
+    /// Whether the memtable's memory is another than when growth was last noted.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.table_bytes() != self.paced
+    }
+
+    pub(crate) fn note_growth(&mut self) {
+        self.paced = self.table_bytes();
     }
 }
 
 impl Shared {
     /// Writes operations as one frame and shows them, unless the policy has them wait for their sync.
-    pub(crate) fn commit(self: &Arc<Self>, ops: &[Op<'_>]) -> Result<Position> {
-        let mut writer = self.admit()?;
+    pub(crate) fn commit(self: &Arc<Self>, ops: &[Op<'_>], manner: Manner) -> Result<Position> {
+        let mut writer = self.admit(manner, ops.iter().all(|op| op.value().is_none()))?;
         if ops.is_empty() {
             return Ok(writer.position());
         }
-        self.append(&mut writer, ops)
-    }
-
-    /// Writes operations as one frame, unless that would mean waiting for a flush; false if it would.
-    pub(crate) fn commit_unless_busy(self: &Arc<Self>, ops: &[Op<'_>]) -> Result<bool> {
-        let mut writer = self.writer.lock();
-        self.check_open()?;
-        self.durability.check()?;
-        if self.is_full(&writer) {
-            return Ok(false);
-        }
-        self.append(&mut writer, ops).map(|_| true)
+        self.append_with_relief(&mut writer, ops, manner)
     }
 
     /// Deletes the key if there is anything to delete.
-    pub(crate) fn commit_delete(self: &Arc<Self>, key: &[u8]) -> Result<(bool, Position)> {
+    pub(crate) fn commit_delete(self: &Arc<Self>, key: &[u8], manner: Manner) -> Result<(bool, Position)> {
         let op = Op::delete(key)?;
-        let mut writer = self.admit()?;
+        let mut writer = self.admit(manner, true)?;
         let (view, now) = (self.view(), self.vfs.now());
         let rules = &view.version.rules;
         let is_live = |entry: &Entry<'_>| entry.is_live(now) && !rules.is_past(key, entry.modified, now);
         let live = view.find(key, u64::MAX, |entry, _| Ok(is_live(&entry)))?.unwrap_or(false);
         if live {
-            return Ok((true, self.append(&mut writer, &[op])?));
+            return Ok((true, self.append_with_relief(&mut writer, &[op], manner)?));
         }
         Ok((false, writer.position()))
     }
 
-    /// The writer, once there is room for what it may write.
-    fn admit(self: &Arc<Self>) -> Result<MutexGuard<'_, Writer>> {
-        let mut writer = self.writer.lock();
-        self.pace(&mut writer);
-        let mut stopped = None;
-        loop {
-            self.check_open()?;
-            self.durability.check()?;
-            if !self.is_full(&writer) {
-                return Ok(writer);
-            }
-            // A flush that failed is tried again, and the caller is told why it has to wait.
-            if let Some(error) = self.background.take_error() {
-                self.nudge();
-                return Err(error);
-            }
-            self.nudge();
-            stopped.get_or_insert_with(|| self.meters.stops(MAX_FROZEN));
-            self.flushed.wait(&mut writer);
-        }
-    }
-
-    /// Waits for a moment if flushes fall behind: at each step of the memtable's growth, and longer the
-    /// further behind they are, but never for a flush to end.
-    fn pace(&self, writer: &mut MutexGuard<'_, Writer>) {
-        let bytes = writer.tables.table.table().bytes();
-        if bytes == writer.paced {
-            return;
-        }
-        writer.paced = bytes;
-        let behind = (self.view().frozen.len() + 1).saturating_sub(SLOW_FROZEN);
-        if behind > 0 {
-            let _slowed = self.meters.slows();
-            self.flushed.wait_for(writer, Duration::from_micros(500 * behind as u64));
-        }
-    }
-
-    fn is_full(&self, writer: &Writer) -> bool {
-        let over = writer.tables.table.table().bytes() >= self.options.sizes.memtable;
-        over && self.view().frozen.len() >= MAX_FROZEN
-    }
-
-    fn append(self: &Arc<Self>, writer: &mut Writer, ops: &[Op<'_>]) -> Result<Position> {
-        let appended = self.try_append(writer, ops);
+    /// Appends one frame. An urgent one may take space that is held back.
+    pub(crate) fn append(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        ops: &[Op<'_>],
+        urgent: bool,
+    ) -> Result<Position> {
+        let appended = self.try_append(writer, ops, urgent);
         self.meters.note_space(&appended);
         appended
     }
 
     #[inline]
-    fn try_append(self: &Arc<Self>, writer: &mut Writer, ops: &[Op<'_>]) -> Result<Position> {
+    fn try_append(self: &Arc<Self>, writer: &mut Writer, ops: &[Op<'_>], urgent: bool) -> Result<Position> {
         self.part(writer, ops);
         writer.builder.clear();
         for op in ops {
@@ -277,12 +255,18 @@ impl Shared {
             Error::invalid("the keys of the batch are longer than the limit of 4294967255 bytes; split it")
         })?;
         let time = self.vfs.now().max(writer.tables.time);
+        let table_bytes = writer.table_bytes();
         let log = match writer.log.take() {
             Some(log) if log.has_room(limit) => log,
-            full => self.rotate(writer, full, limit, time)?,
+            full => self.rotate(writer, full, (limit, time), self.grant(table_bytes, urgent))?,
         };
         // Put back whatever happens: a failed append left the log as it was.
         let log = writer.log.insert(log);
+        if log.lacks_space(limit) {
+            let room = writer.space.make_room(log, limit as usize, self.grant(table_bytes, urgent));
+            room.map_err(|error| self.reserve.explain(error, limit))?;
+            self.relief.has_space(urgent);
+        }
         let seq = writer.tables.seq + 1;
         let durable = if self.is_immediate() { log.news(self.durability.durable()) } else { None };
         let (id, offset) = (log.log().id, log.offset());
@@ -298,14 +282,15 @@ impl Shared {
             self.change_view(|view| view.covers = Arc::new(view.covers.with(covers)));
         }
         self.meters.wrote(ops, (log.offset() - offset) as u64);
-        writer.space.look_ahead(log);
+        writer.space.look_ahead(log, || self.grant(table_bytes, urgent).headroom);
         let position = log.position();
         if !self.is_immediate() {
             self.show(writer.tables.seq);
         }
         self.freeze_if_full(writer, position);
         if writer.tables.covers.len() > covered {
-            self.nudge();
+            writer.hope = Hope::default();
+            let _ = self.nudge();
         }
         Ok(position)
     }
@@ -321,24 +306,32 @@ impl Shared {
         let crowded = writer.tables.covers.len() >= MAX_COVERS;
         if (crowded || ops.iter().any(is_parted)) && self.view().frozen.len() < MAX_FROZEN {
             self.freeze(writer, writer.position());
-            self.nudge();
+            // The delete tells if the thread cannot be had.
+            let _ = self.nudge();
         }
     }
 
-    /// Moves to the next log, which has room for this frame.
-    fn rotate(&self, writer: &mut Writer, full: Option<Appender>, limit: u64, time: u64) -> Result<Appender> {
-        let before = full.as_ref().map_or(writer.ended_at, Appender::position);
-        let next = writer.space.next(writer.next_log, limit).and_then(|mut next| {
-            next.activate(before.offset, self.durability.durable(), time)?;
+    /// Moves to the next log, which has room for a frame of at most so many bytes, written at this time.
+    fn rotate(
+        &self,
+        writer: &mut Writer,
+        full: Option<Appender>,
+        (limit, time): (u64, u64),
+        grant: Grant,
+    ) -> Result<Appender> {
+        let before = full.as_ref().map_or(writer.previous_end, |full| full.position().offset);
+        let next = writer.space.next(writer.next_log, limit, grant).and_then(|mut next| {
+            next.activate(before, self.durability.durable(), time)?;
             Ok(next)
         });
         let next = match next {
             Ok(next) => next,
             Err(error) => {
                 writer.log = full;
-                return Err(error);
+                return Err(self.reserve.explain(error, limit));
             }
         };
+        self.relief.has_space(grant.urgent);
         writer.next_log = next.log().id.number + 1;
         writer.unsynced.extend(full.map(|full| full.log().clone()));
         self.change_view(|view| view.logs.push(next.log().clone()));
@@ -347,11 +340,12 @@ impl Shared {
 
     fn freeze_if_full(self: &Arc<Self>, writer: &mut Writer, end: Position) {
         let size = self.options.sizes.memtable;
-        if writer.tables.table.table().bytes() < size || self.view().frozen.len() >= MAX_FROZEN {
+        if writer.table_bytes() < size || self.view().frozen.len() >= MAX_FROZEN {
             return;
         }
         self.freeze(writer, end);
-        self.nudge();
+        // The frame is written: what keeps the thread from starting is told to those who wait for it.
+        let _ = self.nudge();
     }
 
     /// Hands the memtable over to be flushed.
@@ -366,9 +360,8 @@ impl Shared {
 
     /// Marks the store closed, so that no write comes after; false if it was already.
     pub(crate) fn close_writes(&self) -> bool {
-        let _writer = self.writer.lock();
-        let first = !self.closed.swap(true, Ordering::AcqRel);
-        self.flushed.notify_all();
+        let mut first = false;
+        self.tell_flushed(|| first = !self.closed.swap(true, Ordering::AcqRel));
         first
     }
 }

@@ -4,7 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::ffi::OsString;
 use std::fs::{self, File as StdFile, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -93,13 +93,22 @@ impl Vfs for DiskVfs {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
             Ok(()) => {
-                file.set_len(0)?;
-                write!(file, "{}", std::process::id())?;
-                Ok(Ok(Box::new(DiskLock { file })))
+                match note_owner(&file) {
+                    // It is only told to others: the lock is held, and a full disk must not keep anybody out.
+                    Err(error) if error.kind() != io::ErrorKind::StorageFull => Err(error),
+                    _ => Ok(Ok(Box::new(DiskLock { file }))),
+                }
             }
             Err(TryLockError::WouldBlock) => Ok(Err(owner(&mut file))),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
+        let found = rustix::fs::statvfs(if is_here(dir) { Path::new(".") } else { dir })?;
+        // Where nothing is known of the whole, nothing is of the part.
+        let known = found.f_blocks > 0;
+        Ok(known.then(|| found.f_bavail.saturating_mul(found.f_frsize)))
     }
 
     fn now(&self) -> u64 {
@@ -142,6 +151,13 @@ fn is_here(path: &Path) -> bool {
     path.as_os_str().is_empty()
 }
 
+/// Writes this process's id into its lock file: over what is there, for that takes no new space.
+fn note_owner(file: &StdFile) -> io::Result<()> {
+    let text = std::process::id().to_string();
+    file.write_all_at(text.as_bytes(), 0)?;
+    file.set_len(text.len() as u64)
+}
+
 /// The process id in a lock file.
 fn owner(file: &mut StdFile) -> Option<u32> {
     let mut text = String::new();
@@ -181,11 +197,13 @@ struct DiskFile {
     file: StdFile,
     /// What was mapped through this handle: what those have published must not be written again.
     mappings: Mutex<Vec<Weak<Mapping>>>,
+    /// Held while the length changes, so that what is given back is what was had. Taken before `mappings`.
+    length: Mutex<()>,
 }
 
 impl DiskFile {
     fn new(file: StdFile) -> Self {
-        Self { file, mappings: Mutex::default() }
+        Self { file, mappings: Mutex::default(), length: Mutex::default() }
     }
 
     /// The mappings made through this handle, kept from becoming more as long as they are borrowed; refuses
@@ -232,13 +250,14 @@ impl File for DiskFile {
         if len == 0 {
             return Ok(());
         }
-        loop {
-            match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len) {
-                Err(Errno::INTR) => continue,
-                Err(Errno::OPNOTSUPP) => write_zeros(&self.file, len)?,
-                done => done?,
+        let _length = self.length.lock();
+        let before = self.len()?;
+        if let Err(error) = reserve(&self.file, len) {
+            // Some file systems keep as much as they had, as a longer file. Nothing was mapped of it.
+            if before < len {
+                let _ = self.file.set_len(before);
             }
-            break;
+            return Err(error);
         }
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         living(&self.mappings.lock()).for_each(|mapping| mapping.back(len));
@@ -246,6 +265,7 @@ impl File for DiskFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        let _length = self.length.lock();
         let mappings = self.unpublished_from(len)?;
         // First, so that no writer touches a byte that is gone.
         let cut = usize::try_from(len).unwrap_or(usize::MAX);
@@ -290,6 +310,16 @@ fn living(mappings: &[Weak<Mapping>]) -> impl Iterator<Item = Arc<Mapping>> {
 fn remember(mappings: &mut Vec<Weak<Mapping>>, mapping: &Arc<Mapping>) {
     mappings.retain(|mapping| mapping.strong_count() > 0);
     mappings.push(Arc::downgrade(mapping));
+}
+
+fn reserve(file: &StdFile, len: u64) -> io::Result<()> {
+    loop {
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
+            Err(Errno::INTR) => continue,
+            Err(Errno::OPNOTSUPP) => return write_zeros(file, len),
+            done => return Ok(done?),
+        }
+    }
 }
 
 /// Reserves space on a file system that cannot, by writing zeros from the end of the file on.

@@ -351,6 +351,10 @@ impl Vfs for FaultVfs {
         self.inner.lock(path)
     }
 
+    fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
+        self.inner.free_space(dir)
+    }
+
     fn now(&self) -> u64 {
         self.inner.now()
     }

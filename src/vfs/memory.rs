@@ -39,6 +39,8 @@ struct Names {
     dirs: BTreeSet<PathBuf>,
     files: BTreeMap<PathBuf, Arc<Node>>,
     locks: BTreeSet<PathBuf>,
+    /// How many bytes all files may take, in whole pages; no end if there is none.
+    capacity: Option<u64>,
     /// Only if crashes are to be simulated.
     journal: Option<Journal>,
 }
@@ -88,6 +90,16 @@ impl Names {
 
     fn find(&self, path: &Path) -> io::Result<Arc<Node>> {
         self.files.get(path).cloned().ok_or_else(|| no_such(path))
+    }
+
+    /// How many bytes the files take, in whole pages, each once whatever its names.
+    fn taken(&self) -> u64 {
+        let nodes: BTreeMap<_, _> = self.files.values().map(|node| (Arc::as_ptr(node), node)).collect();
+        nodes.values().map(|node| pages(node.content.lock().len)).sum()
+    }
+
+    fn free(&self) -> Option<u64> {
+        self.capacity.map(|capacity| capacity.saturating_sub(self.taken()))
     }
 
     fn check_dir(&self, dir: &Path) -> io::Result<()> {
@@ -156,6 +168,12 @@ impl MemVfs {
         Self::with_manual_clock(start_micros).recording()
     }
 
+    /// Lets all files together take this much and no more, or as much as they like. Each takes whole pages of
+    /// 4 KiB; one that lost its last name takes nothing. What is too much now stays.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.shared.names.lock().capacity = bytes;
+    }
+
     fn recording(self) -> Self {
         self.shared.names.lock().journal = Some(Journal::default());
         self
@@ -204,7 +222,7 @@ impl MemVfs {
             durable.extend(names.into_iter().map(|name| (name, Arc::clone(&node))));
         }
         let journal = Some(Journal { durable: durable.clone(), pending: Vec::new() });
-        let names = Mutex::new(Names { dirs, files: durable, locks: BTreeSet::new(), journal });
+        let names = Mutex::new(Names { dirs, files: durable, journal, ..Names::default() });
         Ok(Self { shared: Arc::new(Shared { names, still: RwLock::default(), clock }) })
     }
 
@@ -342,6 +360,10 @@ impl Vfs for MemVfs {
         content.write(std::process::id().to_string().as_bytes(), 0)?;
         names.locks.insert(path.clone());
         Ok(Ok(Box::new(MemLock { path, shared: Arc::clone(&self.shared) })))
+    }
+
+    fn free_space(&self, _dir: &Path) -> io::Result<Option<u64>> {
+        Ok(self.shared.names.lock().free())
     }
 
     fn now(&self) -> u64 {
@@ -627,6 +649,25 @@ impl MemFile {
         let _moving = self.shared.still.read();
         change(&mut self.node.content.lock())
     }
+
+    /// A change that lengthens the file to `end`, if there is space for that.
+    fn lengthen<T>(&self, end: usize, change: impl FnOnce(&mut Content) -> io::Result<T>) -> io::Result<T> {
+        let _moving = self.shared.still.read();
+        let names = self.shared.names.lock();
+        let free = names.free();
+        // Where space ends this is held until it is done, so that nobody else takes the same.
+        let _names = free.is_some().then_some(names);
+        let mut content = self.node.content.lock();
+        if free.is_some_and(|free| pages(end).saturating_sub(pages(content.len)) > free) {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "the memory's capacity is used up"));
+        }
+        change(&mut content)
+    }
+}
+
+/// The pages that a file of this length takes, in bytes.
+fn pages(len: usize) -> u64 {
+    (len.div_ceil(PAGE) as u64).saturating_mul(PAGE as u64)
 }
 
 fn size(size: u64) -> io::Result<usize> {
@@ -649,17 +690,17 @@ impl File for MemFile {
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let offset = size(offset)?;
-        self.change(|content| content.write(bytes, offset))
+        self.lengthen(offset.saturating_add(bytes.len()), |content| content.write(bytes, offset))
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
         let len = size(len)?;
-        self.change(|content| if len > content.len { content.extend(len) } else { Ok(()) })
+        self.lengthen(len, |content| if len > content.len { content.extend(len) } else { Ok(()) })
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let len = size(len)?;
-        self.change(|content| content.set_len(len))
+        self.lengthen(len, |content| content.set_len(len))
     }
 
     fn sync(&self) -> io::Result<()> {

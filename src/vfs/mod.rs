@@ -62,6 +62,13 @@ pub trait Vfs: Send + Sync + Debug + 'static {
     /// if another owner holds it: the process id found in the file, if one could be read.
     fn lock(&self, path: &Path) -> io::Result<Result<Box<dyn LockGuard>, Option<u32>>>;
 
+    /// How many bytes new and longer files in this directory may take, as far as that can be told: others use
+    /// the same space, and what the system allows one user may be less. `None` where there is no telling, or
+    /// no end of it.
+    fn free_space(&self, _dir: &Path) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// The wall clock, in microseconds since the Unix epoch. It may go backwards.
     fn now(&self) -> u64;
 
@@ -106,7 +113,8 @@ pub trait File: Send + Sync + Debug {
     /// Writes all bytes at this offset, lengthening the file if need be.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Reserves disk space up to this length, and lengthens the file to it, with zeros.
+    /// Reserves disk space up to this length, and lengthens the file to it, with zeros. If there is not so
+    /// much, the file stays as it was, and what could be had is given back.
     fn allocate(&self, len: u64) -> io::Result<()>;
 
     /// Cuts or lengthens the file, with zeros.

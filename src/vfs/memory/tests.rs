@@ -205,3 +205,33 @@ fn paths_have_one_spelling() {
     assert_eq!(vfs.canonical(Path::new("a/./b/../c")).unwrap(), Path::new("/a/c"));
     assert_eq!(vfs.canonical(Path::new("")).unwrap(), Path::new("/"));
 }
+
+#[test]
+fn capacity_counts_pages_of_named_files_once() {
+    let vfs = MemVfs::crashable();
+    assert_eq!(vfs.free_space(Path::new("")).unwrap(), None);
+    vfs.set_capacity(Some(5 * PAGE as u64));
+    let free = || vfs.free_space(Path::new("")).unwrap().unwrap() / PAGE as u64;
+    let file = vfs.create(Path::new("a")).unwrap();
+    file.write_all_at(b"x", PAGE as u64).unwrap();
+    assert_eq!(free(), 3);
+    vfs.link(Path::new("a"), Path::new("b")).unwrap();
+    assert_eq!(free(), 3);
+    let error = file.allocate(6 * PAGE as u64).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    assert_eq!((file.len().unwrap(), free()), (PAGE as u64 + 1, 3));
+    file.allocate(5 * PAGE as u64).unwrap();
+    let other = vfs.create(Path::new("c")).unwrap();
+    assert!(other.write_all_at(b"x", 0).is_err() && other.set_len(1).is_err());
+    assert!(other.is_empty().unwrap());
+    file.set_len(1).unwrap();
+    other.write_all_at(b"x", 0).unwrap();
+    assert_eq!(free(), 3);
+    for name in ["a", "b"] {
+        vfs.remove(Path::new(name)).unwrap();
+    }
+    assert_eq!(free(), 4);
+    vfs.set_capacity(Some(0));
+    assert_eq!(free(), 0);
+    other.write_all_at(b"y", 0).unwrap();
+}
