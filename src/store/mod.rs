@@ -13,6 +13,7 @@ mod recover;
 mod repair;
 mod replayed;
 mod retain;
+mod room;
 mod scan;
 mod shape;
 mod shared;
@@ -122,8 +123,7 @@ impl Options {
     /// As for [`Options::open`].
     pub fn open_in(self, vfs: Arc<dyn Vfs>, path: impl AsRef<Path>) -> Result<Store> {
         let began = vfs.elapsed();
-        let parts = recover::open(vfs, path.as_ref(), self)?;
-        let shared = Arc::new(Shared::new(parts));
+        let shared = Arc::new(recover::open(vfs, path.as_ref(), self)?);
         shared.meters.opened(began, &shared.recovery);
         shared.start();
         Ok(Store { handle: Arc::new(Handle { shared }) })
@@ -371,11 +371,15 @@ impl Store {
     ///
     /// [`Closed`](crate::ErrorKind::Closed).
     pub fn snapshot(&self) -> Result<Snapshot> {
-        Ok(Snapshot::new(&self.shared().readers, self.shared().snapshot()?))
+        let (view, seq) = self.shared().snapshot()?;
+        self.shared().check_readers(&view)?;
+        Ok(Snapshot::new(&self.shared().readers, (view, seq)))
     }
 
     fn passing(&self) -> Result<Snapshot> {
-        Ok(Snapshot::passing(&self.shared().readers, self.shared().snapshot()?))
+        let (view, seq) = self.shared().snapshot()?;
+        self.shared().check_readers(&view)?;
+        Ok(Snapshot::passing(&self.shared().readers, (view, seq)))
     }
 
     /// A boundary: everything written before it is durable when it returns.

@@ -76,6 +76,7 @@ impl Shared {
             now: self.vfs.now(),
             rules,
             segment_size: self.options.sizes.segment,
+            segment_memory: self.options.sizes.segment_memory,
             next_number: Box::new(|| self.next_segment.fetch_add(1, Ordering::Relaxed)),
             rehome: Box::new(|_, _, _| Ok(Fate::Stay)),
             covers: Covers::default(),

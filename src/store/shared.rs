@@ -64,11 +64,10 @@ pub(crate) struct Parts {
     pub(crate) next_segment: u64,
     pub(crate) recovery: Recovery,
     pub(crate) leftovers: Leftovers,
-    pub(crate) lock: Box<dyn LockGuard>,
 }
 
 impl Shared {
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts, lock: Box<dyn LockGuard>) -> Self {
         let (vfs, options) = (&parts.vfs, &parts.options);
         let immediate = options.sync_policy == SyncPolicy::Immediate;
         let meters = Meters::new(vfs.clone(), immediate, options.on_event.clone());
@@ -91,9 +90,16 @@ impl Shared {
             recovery: parts.recovery,
             leftovers: Mutex::new(parts.leftovers),
             damaged: Mutex::default(),
-            lock: Mutex::new(Some(parts.lock)),
+            lock: Mutex::new(Some(lock)),
             companion: OnceLock::new(),
         }
+    }
+
+    /// Gives the lock back, for the store to be opened once more.
+    pub(crate) fn into_lock(self) -> Result<Box<dyn LockGuard>> {
+        self.lock
+            .into_inner()
+            .ok_or_else(|| Error::new(ErrorKind::Closed, "the store was closed; open it again"))
     }
 
     #[inline]

@@ -16,6 +16,7 @@ use crate::log::{LogFile, Position};
 use crate::manifest::Version;
 use crate::memtable::Memtable;
 use crate::segment::{Segment, key_hash};
+use crate::store::room::Gauge;
 use crate::store::value::{Home, Stat, Value};
 use crate::store::write::Tables;
 use crate::vfs::{Mapping, Vfs};
@@ -44,6 +45,8 @@ pub(crate) struct View {
     pub(crate) logs: Vec<LogFile>,
     /// All deleted ranges: the version's, and those that are not flushed.
     pub(crate) covers: Arc<Covers>,
+    /// What all iterators of the store take.
+    pub(crate) iterators: Arc<Gauge>,
 }
 
 /// Where the encoded entry lies, for those who want to keep it.
@@ -63,7 +66,8 @@ impl View {
         let waiting = frozen.iter().flat_map(|frozen| &frozen.covers);
         let covers = version.covers.iter().chain(waiting).chain(&tables.covers).cloned();
         let covers = Arc::new(Covers::new(covers.collect()));
-        Self { active: tables.table.table().clone(), frozen, version, logs, covers }
+        let (active, iterators) = (tables.table.table().clone(), tables.iterators.clone());
+        Self { active, frozen, version, logs, covers, iterators }
     }
 
     /// Calls `found` with the newest version of the key up to `seq`, be it a tombstone, if no deleted range

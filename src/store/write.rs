@@ -13,7 +13,9 @@ use crate::entry::{Entry, Place, Pointer, ValueHome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Action, Appender, Frame, FrameOp, LogFile, Position, Space, TableBuilder};
 use crate::memtable::{ChunkPool, Memtable, MemtableCursor, MemtableWriter, memtable};
+use crate::options::Sizes;
 use crate::store::durability::Written;
+use crate::store::room::Gauge;
 use crate::store::shared::Shared;
 use crate::store::view::Frozen;
 
@@ -46,6 +48,7 @@ pub(crate) struct Writer {
 /// The memtable in use and what goes into it: the same for a write and for a replay.
 pub(crate) struct Tables {
     pool: Arc<ChunkPool>,
+    pub(crate) iterators: Arc<Gauge>,
     pub(crate) table: MemtableWriter,
     /// The newest sequence number given out.
     pub(crate) seq: u64,
@@ -55,16 +58,30 @@ pub(crate) struct Tables {
     pub(crate) filled: BTreeMap<u64, u64>,
     /// The ranges that were deleted since the memtable was begun.
     pub(crate) covers: Vec<Arc<Cover>>,
+    /// How much log was written since then, in bytes.
+    pub(crate) logged: u64,
     inline_limit: usize,
     entry: Vec<u8>,
 }
 
 impl Tables {
-    pub(crate) fn new(memtable_size: usize, inline_limit: usize, seq: u64, time: u64) -> Self {
-        let pool = ChunkPool::new(memtable_size);
+    pub(crate) fn new(sizes: &Sizes, seq: u64, time: u64) -> Self {
+        let pool = ChunkPool::new(sizes.memtable, sizes.memtables);
+        let iterators = Gauge::new(sizes.iterators);
         let (table, _) = memtable(&pool);
-        let (filled, covers) = (BTreeMap::new(), Vec::new());
-        Self { pool, table, seq, time, filled, covers, inline_limit, entry: Vec::new() }
+        let (filled, covers, inline_limit) = (BTreeMap::new(), Vec::new(), sizes.inline_limit);
+        let entry = Vec::new();
+        Self { pool, iterators, table, seq, time, filled, covers, logged: 0, inline_limit, entry }
+    }
+
+    /// Whether the memtable is due for a flush: it is full, or refers to much log.
+    pub(crate) fn is_due(&self, sizes: &Sizes) -> bool {
+        self.table.table().bytes() >= sizes.memtable || self.logged >= sizes.log_per_memtable
+    }
+
+    /// Whether there is room for one more full memtable.
+    pub(crate) fn has_room(&self, sizes: &Sizes) -> bool {
+        self.pool.used().saturating_add(sizes.memtable) <= sizes.memtables
     }
 
     /// Puts a frame's operations, whose payloads lie in this log, into the memtable.
@@ -115,6 +132,7 @@ impl Tables {
     pub(crate) fn freeze(&mut self, end: Position) -> Frozen {
         let (table, _) = memtable(&self.pool);
         let full = std::mem::replace(&mut self.table, table);
+        self.logged = 0;
         let open = self.filled.split_off(&end.log);
         let mut filled = std::mem::replace(&mut self.filled, open);
         filled.extend(self.filled.get(&end.log).map(|bytes| (end.log, *bytes)));
@@ -186,6 +204,7 @@ impl Writer {
 impl Shared {
     /// Writes operations as one frame and shows them, unless the policy has them wait for their sync.
     pub(crate) fn commit(self: &Arc<Self>, ops: &[Op<'_>]) -> Result<Position> {
+        self.check_memory(ops)?;
         let mut writer = self.admit()?;
         if ops.is_empty() {
             return Ok(writer.position());
@@ -248,16 +267,34 @@ impl Shared {
             return;
         }
         writer.paced = bytes;
-        let behind = (self.view().frozen.len() + 1).saturating_sub(SLOW_FROZEN);
+        let behind = self.behind(writer);
         if behind > 0 {
             let _slowed = self.meters.slows();
             self.flushed.wait_for(writer, Duration::from_micros(500 * behind as u64));
         }
     }
 
+    /// How many memtables too many wait for their flush, by their number or by the memory they take.
+    fn behind(&self, writer: &Writer) -> usize {
+        let view = self.view();
+        if view.frozen.is_empty() {
+            return 0;
+        }
+        let sizes = &self.options.sizes;
+        let over = writer.tables.pool.used().saturating_sub(view.memtable_room(sizes) / 2);
+        (view.frozen.len() + 1).saturating_sub(SLOW_FROZEN).max(over / sizes.memtable.max(1))
+    }
+
     fn is_full(&self, writer: &Writer) -> bool {
-        let over = writer.tables.table.table().bytes() >= self.options.sizes.memtable;
-        over && self.view().frozen.len() >= MAX_FROZEN
+        writer.tables.is_due(&self.options.sizes) && !self.may_freeze(writer)
+    }
+
+    /// Whether there is room for one more memtable. There always is for the one in use and one that is being
+    /// flushed, whatever readers hold.
+    fn may_freeze(&self, writer: &Writer) -> bool {
+        let (view, sizes) = (self.view(), &self.options.sizes);
+        let used = writer.tables.pool.used().saturating_add(sizes.memtable);
+        view.frozen.is_empty() || (view.frozen.len() < MAX_FROZEN && used <= view.memtable_room(sizes))
     }
 
     fn append(self: &Arc<Self>, writer: &mut Writer, ops: &[Op<'_>]) -> Result<Position> {
@@ -300,8 +337,13 @@ impl Shared {
         self.meters.wrote(ops, (log.offset() - offset) as u64);
         writer.space.look_ahead(log);
         let position = log.position();
+        writer.tables.logged += position.offset - offset as u64;
         if !self.is_immediate() {
             self.show(writer.tables.seq);
+        }
+        if ops.len() > 1 {
+            // The memory of a large batch is wanted elsewhere.
+            writer.builder.clear();
         }
         self.freeze_if_full(writer, position);
         if writer.tables.covers.len() > covered {
@@ -346,8 +388,7 @@ impl Shared {
     }
 
     fn freeze_if_full(self: &Arc<Self>, writer: &mut Writer, end: Position) {
-        let size = self.options.sizes.memtable;
-        if writer.tables.table.table().bytes() < size || self.view().frozen.len() >= MAX_FROZEN {
+        if !writer.tables.is_due(&self.options.sizes) || !self.may_freeze(writer) {
             return;
         }
         self.freeze(writer, end);
