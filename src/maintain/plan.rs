@@ -28,6 +28,9 @@ const MAX_COVERS: usize = 128;
 /// The size classes' upper ends, in bytes. Larger segments stay as they are.
 const CLASSES: [u64; 3] = [16 << 10, 128 << 10, 1 << 20];
 
+/// At rest, level 0 is merged once it weighs this part of what it covers.
+const REST_PART: u64 = 8;
+
 /// What a key takes at most, about, of the memory that a segment in the making may take.
 const MEMORY_PER_KEY: u64 = 24;
 
@@ -45,6 +48,21 @@ pub(crate) enum Plan {
 }
 
 impl Plan {
+    /// Moving the values of these files out, where it passes over them.
+    pub(super) fn emptying(self, victims: BTreeSet<ValueHome>) -> Self {
+        match self {
+            Self::Merge { inputs, level, .. } => Self::Merge { inputs, level, victims },
+            moved @ Self::Move { .. } => moved,
+        }
+    }
+
+    fn inputs(&self) -> &[Arc<Segment>] {
+        match self {
+            Self::Move { segment, .. } => std::slice::from_ref(segment),
+            Self::Merge { inputs, .. } => inputs,
+        }
+    }
+
     /// How many bytes it has to read, those of moved values among them.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
@@ -59,16 +77,31 @@ impl Plan {
 
 /// The most urgent thing to do, if there is any.
 pub(crate) fn plan(version: &Version, space: &Space, sizes: &Sizes, now: u64) -> Option<Plan> {
-    let victims = space.victims(version, sizes.dead_slack);
+    let victims = space.victims(version, sizes);
     let plan = level0(version, sizes)
         .or_else(|| too_large(version, sizes))
         .or_else(|| empty(version, &victims))
         .or_else(|| hidden(version))
         .or_else(|| aged(version, now))
         .or_else(|| small_run(version, sizes))?;
-    Some(match plan {
-        Plan::Merge { inputs, level, .. } => Plan::Merge { inputs, level, victims },
-        moved @ Plan::Move { .. } => moved,
+    Some(plan.emptying(victims))
+}
+
+/// What else is to be done while nobody writes, so that the store gets small: level 0 is merged as soon as that
+/// may free a part of what it covers.
+pub(crate) fn plan_at_rest(version: &Version, space: &Space, sizes: &Sizes, now: u64) -> Option<Plan> {
+    plan(version, space, sizes, now).or_else(|| {
+        let plan = merge_level0(version, sizes)?;
+        let newest = version.levels.first()?;
+        let weight = |segments: &mut dyn Iterator<Item = &Arc<Segment>>| -> u64 {
+            segments
+                .map(|segment| segment.len() + segment.properties().stored().map(|(_, len)| len).sum::<u64>())
+                .sum()
+        };
+        let new = weight(&mut newest.iter());
+        let old = weight(&mut plan.inputs().iter().skip(newest.len()));
+        let pays = new >= sizes.rest_slack && new.saturating_mul(REST_PART) >= old;
+        pays.then(|| plan.emptying(space.victims(version, sizes)))
     })
 }
 
@@ -113,12 +146,12 @@ fn is_hidden(segment: &Segment, covers: &Covers) -> bool {
     !gaps.is_empty() && blocks.sum::<usize>() * 4 >= segment.blocks()
 }
 
-fn merge(inputs: Vec<Arc<Segment>>, level: usize) -> Plan {
+pub(super) fn merge(inputs: Vec<Arc<Segment>>, level: usize) -> Plan {
     Plan::Merge { inputs, level, victims: BTreeSet::new() }
 }
 
 /// How many bytes of values in these files a segment refers to.
-fn held(segment: &Segment, victims: &BTreeSet<ValueHome>) -> u64 {
+pub(super) fn held(segment: &Segment, victims: &BTreeSet<ValueHome>) -> u64 {
     let stored = segment.properties().stored();
     stored.filter(|(home, _)| victims.contains(home)).map(|(_, bytes)| bytes).sum()
 }
@@ -203,14 +236,26 @@ fn base_level(version: &Version, sizes: &Sizes) -> usize {
 
 fn level0(version: &Version, sizes: &Sizes) -> Option<Plan> {
     let newest = version.levels.first()?;
-    if newest.len() < sizes.level0_segments.max(1) {
-        return None;
-    }
-    let base = base_level(version, sizes);
-    // Nothing newer may come to lie below something older.
-    let between = version.levels.iter().enumerate().take(base).skip(1);
-    let level = between.filter(|(_, level)| !overlapping(level, newest).is_empty()).map(|(at, _)| at).next();
-    merge_into(version, newest.clone(), level.unwrap_or(base))
+    let is_due = newest.len() >= sizes.level0_segments.max(1);
+    is_due.then(|| merge_level0(version, sizes)).flatten()
+}
+
+fn merge_level0(version: &Version, sizes: &Sizes) -> Option<Plan> {
+    let newest = version.levels.first().filter(|newest| !newest.is_empty())?;
+    merge_down(version, newest.clone(), 0, base_level(version, sizes))
+}
+
+/// Merges all of level 0, or a segment of a sorted level, into level `bottom`; into one between, if that holds
+/// something of its keys: nothing newer may come to lie below something older.
+pub(super) fn merge_down(
+    version: &Version,
+    inputs: Vec<Arc<Segment>>,
+    from: usize,
+    bottom: usize,
+) -> Option<Plan> {
+    let between = version.levels.iter().enumerate().take(bottom).skip(from + 1);
+    let level = between.filter(|(_, level)| !overlapping(level, &inputs).is_empty()).map(|(at, _)| at).next();
+    merge_into(version, inputs, level.unwrap_or(bottom))
 }
 
 fn too_large(version: &Version, sizes: &Sizes) -> Option<Plan> {

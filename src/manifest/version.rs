@@ -66,6 +66,11 @@ impl State {
         self.segments.values().all(|segment| usize::from(segment.level) < LEVELS)
     }
 
+    /// Whether all of a log is in segments, and nothing will follow in it.
+    pub(crate) fn is_flushed(&self, log: &LogRecord) -> bool {
+        log.is_flushed(self.flushed)
+    }
+
     /// The one edit that makes this state from nothing.
     pub(crate) fn snapshot(&self) -> Edit {
         Edit {

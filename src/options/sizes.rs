@@ -82,8 +82,11 @@ pub struct Sizes {
     pub level0_segments: usize,
     /// How much level 1 may hold; each next level ten times more.
     pub level1: u64,
-    /// So many bytes of dead values are nothing to be done about.
+    /// Dead values may be one byte for so many live ones, and besides so many bytes: that is nothing to be done about.
+    pub dead_part: u64,
     pub dead_slack: u64,
+    /// So many bytes in level 0 are nothing to be done about at rest.
+    pub rest_slack: u64,
     /// A store whose last log is no longer than this when it is closed has that log folded into a segment.
     pub fold_limit: usize,
 }
@@ -114,9 +117,18 @@ impl Sizes {
             segment_memory: limit / 32,
             level0_segments: 4,
             level1: 4 * segment as u64,
+            dead_part: 4,
             dead_slack: 16 * MIB as u64,
+            rest_slack: 256 * KIB as u64,
             fold_limit: MIB.min(limit / 32),
         }
+    }
+}
+
+impl Sizes {
+    /// The same while nobody writes: what rests should be small.
+    pub(crate) fn at_rest(self) -> Self {
+        Self { dead_part: 2 * self.dead_part, dead_slack: self.dead_slack / 256, ..self }
     }
 }
 

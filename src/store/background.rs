@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Event;
 use crate::options::SyncPolicy;
+use crate::store::rest::REST_AFTER;
 use crate::store::shared::Shared;
 
 #[derive(Debug, Default)]
@@ -135,11 +136,15 @@ impl Shared {
 
     /// Has flushes and merges done that are due.
     pub(crate) fn nudge(self: &Arc<Self>) {
-        let shared = self.clone();
-        let rung = self.background.shaper.lock().ring("siltstone-shape", move |bell| shape(&shared, &bell));
-        if let Err(error) = rung {
+        if let Err(error) = self.request_shape() {
             *self.background.error.lock() = Some(error);
         }
+    }
+
+    /// The same for those who wait for it.
+    pub(crate) fn request_shape(self: &Arc<Self>) -> Result<()> {
+        let shared = self.clone();
+        self.background.shaper.lock().ring("siltstone-shape", move |bell| shape(&shared, &bell))
     }
 
     /// Has a sync done for those who wait for it.
@@ -159,17 +164,29 @@ fn guarded(work: impl FnOnce() -> Result<()>) -> Result<()> {
 }
 
 fn shape(shared: &Arc<Shared>, bell: &Receiver<()>) {
+    let mut rested = 0;
     loop {
-        let alarm = shared.next_end().map_or_else(never, |after| shared.vfs.alarm(after));
+        let end = shared.next_end().map_or_else(never, |after| shared.vfs.alarm(after));
+        let written = shared.written_seq();
+        let idle = if written == rested { never() } else { shared.vfs.alarm(REST_AFTER) };
+        let mut rests = false;
         select! {
             recv(bell) -> rung => {
                 if rung.is_err() {
                     return;
                 }
             }
-            recv(alarm) -> _ => {}
+            recv(end) -> _ => {}
+            recv(idle) -> _ => {
+                if written != shared.written_seq() {
+                    continue;
+                }
+                (rests, rested) = (true, written);
+            }
         }
-        let result = guarded(|| shared.shape());
+        let asked = shared.compaction.asked();
+        let result = guarded(|| if rests { shared.rest() } else { shared.shape() });
+        shared.compaction.settle(asked, &result, || shared.check_open());
         if let Err(error) = &result {
             shared.meters.failed_behind(error);
         }

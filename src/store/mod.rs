@@ -2,6 +2,7 @@
 
 mod background;
 mod checkpoint;
+mod compact;
 mod durability;
 mod flush;
 mod follow;
@@ -12,6 +13,7 @@ mod readers;
 mod recover;
 mod repair;
 mod replayed;
+mod rest;
 mod retain;
 mod room;
 mod scan;
@@ -471,6 +473,31 @@ impl Store {
     /// is removed; [`Poisoned`](crate::ErrorKind::Poisoned) as for [`Store::flush`].
     pub fn checkpoint(&self, dir: impl AsRef<Path>) -> Result<Checkpoint> {
         self.counted(self.shared().checkpoint(dir.as_ref()))
+    }
+
+    /// Makes the store as small as it gets, as far as keys begin with these bytes; all of it for an empty prefix.
+    /// What was deleted, overwritten or has ended goes, and values move out of files that are partly dead. Writers
+    /// go on; what they write meanwhile is left as it is. It is never necessary, for the store does by itself
+    /// what pays.
+    ///
+    /// `progress` is told about how many bytes have been read and how many there are. It must not close the store.
+    ///
+    /// ```
+    /// # let store = siltstone::Store::in_memory()?;
+    /// store.put("a", "1")?;
+    /// store.delete("a")?;
+    /// store.compact("", |done, total| assert!(done <= total))?;
+    /// assert_eq!(store.stats().disk_bytes, 0);
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::ErrorKind::Closed), also if the store is closed meanwhile;
+    /// [`NoSpace`](crate::ErrorKind::NoSpace), [`Io`](crate::ErrorKind::Io) and
+    /// [`Corruption`](crate::ErrorKind::Corruption) as for [`Store::get`], and then it is done in part.
+    pub fn compact(&self, prefix: impl AsRef<[u8]>, mut progress: impl FnMut(u64, u64)) -> Result<()> {
+        self.shared().compact(prefix.as_ref(), &mut progress)
     }
 
     /// Reads all of the store as it is now, without stopping writers, and tells what of it is damaged: every

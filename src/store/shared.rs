@@ -14,6 +14,7 @@ use crate::log::Position;
 use crate::manifest::Manifest;
 use crate::options::{Options, SyncPolicy};
 use crate::store::background::Background;
+use crate::store::compact::Compacting;
 use crate::store::durability::{Durability, Written};
 use crate::store::observe::Meters;
 use crate::store::readers::Readers;
@@ -43,6 +44,9 @@ pub(crate) struct Shared {
     pub(crate) closed: AtomicBool,
     /// Held while the store is closed.
     pub(crate) closing: ReentrantMutex<()>,
+    /// Whether nobody writes, so that there is time to make the store small.
+    pub(crate) resting: AtomicBool,
+    pub(crate) compaction: Compacting,
     pub(crate) recovery: Recovery,
     pub(crate) leftovers: Mutex<Leftovers>,
     /// Files with a value that could not be moved, for it can no longer be read.
@@ -87,6 +91,8 @@ impl Shared {
             next_segment: AtomicU64::new(parts.next_segment),
             closed: AtomicBool::new(false),
             closing: ReentrantMutex::new(()),
+            resting: AtomicBool::new(false),
+            compaction: Compacting::default(),
             recovery: parts.recovery,
             leftovers: Mutex::new(parts.leftovers),
             damaged: Mutex::default(),

@@ -31,6 +31,8 @@ pub(crate) struct Frozen {
     pub(crate) time: u64,
     /// How many bytes of metadata and values had been put into each log that was not flushed.
     pub(crate) filled: BTreeMap<u64, u64>,
+    /// Whether nothing follows in that log.
+    pub(crate) log_ended: bool,
     /// The ranges that were deleted while it was in use.
     pub(crate) covers: Vec<Arc<Cover>>,
 }

@@ -137,7 +137,8 @@ impl Tables {
         let mut filled = std::mem::replace(&mut self.filled, open);
         filled.extend(self.filled.get(&end.log).map(|bytes| (end.log, *bytes)));
         let covers = std::mem::take(&mut self.covers);
-        Frozen { table: full.table().clone(), end, seq: self.seq, time: self.time, filled, covers }
+        let table = full.table().clone();
+        Frozen { table, end, log_ended: false, seq: self.seq, time: self.time, filled, covers }
     }
 }
 
@@ -189,6 +190,23 @@ impl Writer {
     pub(crate) fn stop(&mut self) -> (Option<LogFile>, Option<u64>) {
         let unused = self.space.stop();
         (self.end_log(), unused)
+    }
+
+    /// How much log was written since the memtable in use began, in bytes.
+    pub(crate) fn logged(&self) -> u64 {
+        self.tables.logged
+    }
+
+    /// Ends the log in use, and the thread that makes logs ahead; the number of one that it had made.
+    pub(crate) fn settle(&mut self) -> Option<u64> {
+        let (_, unused) = self.stop();
+        self.next_log = self.next_log.max(unused.map_or(0, |number| number + 1));
+        unused
+    }
+
+    /// The number of the next log.
+    pub(crate) fn next_log(&self) -> u64 {
+        self.next_log
     }
 
     /// Ends the log in use: it is synced with the others, and the next frame starts a new one.
@@ -346,6 +364,7 @@ impl Shared {
             writer.builder.clear();
         }
         self.freeze_if_full(writer, position);
+        self.note_log(writer, position.offset - offset as u64);
         if writer.tables.covers.len() > covered {
             self.nudge();
         }
@@ -395,9 +414,18 @@ impl Shared {
         self.nudge();
     }
 
+    /// Has the background thread look after the store, once there is something that it can do when it rests.
+    fn note_log(self: &Arc<Self>, writer: &Writer, written: u64) {
+        let (limit, logged) = (self.options.sizes.fold_limit as u64, writer.tables.logged);
+        if logged >= limit && logged - written.min(logged) < limit {
+            self.nudge();
+        }
+    }
+
     /// Hands the memtable over to be flushed.
     pub(crate) fn freeze(&self, writer: &mut Writer, end: Position) {
-        let frozen = writer.tables.freeze(end);
+        let mut frozen = writer.tables.freeze(end);
+        frozen.log_ended = writer.log.is_none() && self.view().log(end.log).is_some();
         let active = writer.tables.table.table().clone();
         self.change_view(|view| {
             view.frozen.push(frozen);

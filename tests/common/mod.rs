@@ -24,7 +24,7 @@ pub(crate) fn tiny() -> Sizes {
         first_log: 1 << 10,
         full_log: 4 << 10,
         memtable: 4 << 10,
-        memtables: 24 << 10,
+        memtables: 36 << 10,
         segment: 1 << 10,
         level0_segments: 2,
         level1: 4 << 10,

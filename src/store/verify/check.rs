@@ -131,7 +131,7 @@ impl Subject {
             }
             let bytes = match found.stop {
                 Stop::Hole { bytes, .. } => bytes,
-                Stop::End => self.remains(record, log, found.end, findings),
+                Stop::End | Stop::Enough => self.remains(record, log, found.end, findings),
             };
             if bytes > 0 {
                 let offset = found.end;
