@@ -7,7 +7,7 @@
 mod common;
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::{Chance, Records, folder, open};
 use siltstone::SyncPolicy;
@@ -34,9 +34,16 @@ fn main() {
     println!("{count} puts in {taken:?}, {:.2} M/s", count as f64 / taken.as_secs_f64() / 1e6);
     println!("live bytes, keys and values: {live}");
     println!("heaviest while writing: {heaviest} bytes on disk, {:?}", store.stats());
+    // Open, but nobody writes.
+    std::thread::sleep(Duration::from_secs(4));
+    tell("after four seconds of rest", weigh(dir.path()), live);
+    let start = Instant::now();
     store.close().unwrap();
-    let closed = weigh(dir.path());
-    println!("closed: {closed} bytes on disk, {:.2} times the live bytes", closed as f64 / live as f64);
+    tell(&format!("closed, in {:?}", start.elapsed()), weigh(dir.path()), live);
+}
+
+fn tell(what: &str, weight: u64, live: u64) {
+    println!("{what}: {weight} bytes on disk, {:.2} times the live bytes", weight as f64 / live as f64);
 }
 
 /// Bytes of disk that the files of a directory take.

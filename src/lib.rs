@@ -59,7 +59,7 @@ pub use log::Position;
 pub use metrics::{Event, Histogram};
 #[doc(hidden)]
 pub use options::Sizes;
-pub use options::{Options, SyncPolicy};
+pub use options::{Options, Preset, SyncPolicy};
 pub use retention::Retention;
 pub use store::{
     BackpressureMetrics, Checkpoint, Durable, ErrorMetrics, EventMetrics, FlushMetrics, Item, LevelStats,

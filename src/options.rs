@@ -1,5 +1,9 @@
 //! How a store is opened: plain, validated data.
 
+mod sizes;
+
+pub use sizes::{Preset, Sizes};
+
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -79,48 +83,8 @@ pub struct Options {
     pub(crate) create: bool,
     pub(crate) max_snapshot_age: Option<Duration>,
     pub(crate) on_event: Option<Hook>,
+    pub(crate) memory_limit: usize,
     pub(crate) sizes: Sizes,
-}
-
-/// The engine's sizes, in bytes unless said otherwise. Not part of the public promise: tests shrink them so
-/// that every rotation, flush and merge happens within a few operations.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Values (with their metadata) shorter than this lie in the entry itself.
-    pub inline_limit: usize,
-    /// What the first log reserves; each next log doubles it.
-    pub first_log: usize,
-    /// What a log reserves at most, unless one batch is larger.
-    pub full_log: usize,
-    /// A memtable of this size is flushed.
-    pub memtable: usize,
-    /// A merge starts a new segment after this much.
-    pub segment: usize,
-    /// How many overlapping segments level 0 may hold before a merge.
-    pub level0_segments: usize,
-    /// How much level 1 may hold; each next level ten times more.
-    pub level1: u64,
-    /// So many bytes of dead values are nothing to be done about.
-    pub dead_slack: u64,
-    /// A store whose last log is no longer than this when it is closed has that log folded into a segment.
-    pub fold_limit: usize,
-}
-
-impl Default for Sizes {
-    fn default() -> Self {
-        Self {
-            inline_limit: 128,
-            first_log: 256 << 10,
-            full_log: 64 << 20,
-            memtable: 8 << 20,
-            segment: 16 << 20,
-            level0_segments: 4,
-            level1: 64 << 20,
-            dead_slack: 16 << 20,
-            fold_limit: 1 << 20,
-        }
-    }
 }
 
 impl Default for Options {
@@ -131,6 +95,7 @@ impl Default for Options {
             create: true,
             max_snapshot_age: None,
             on_event: None,
+            memory_limit: Preset::default().memory_limit(),
             sizes: Sizes::default(),
         }
     }
@@ -198,6 +163,35 @@ impl Options {
         self
     }
 
+    /// How much memory the store may take, in bytes: memtables, filters and indexes in the making, iterators,
+    /// merges, batches on their way, and recovery, together. Default: that of [`Preset::Standard`], 128 MiB. Less
+    /// than 8 MiB is refused when opening.
+    ///
+    /// What is on disk is read through mappings: the pages of logs, segments, filters and indexes belong to the
+    /// system's page cache, which gives them up when memory is wanted elsewhere, and do not count. Nor does what
+    /// the caller holds: keys, values and batches. A store under [`SyncPolicy::InMemory`] takes its data besides.
+    ///
+    /// Where a limit binds, writers are slowed and made to wait for a flush. What would break it is refused: a
+    /// batch with more keys and small values than an eighth of the limit with [`Invalid`](crate::ErrorKind::Invalid),
+    /// a new snapshot or iterator with [`Busy`](crate::ErrorKind::Busy) while others, that were not let go for
+    /// long, hold too much.
+    ///
+    /// ```
+    /// let small = siltstone::Options::new().memory_limit(1 << 20);
+    /// let error = small.open("never-made").unwrap_err();
+    /// assert!(error.to_string().contains("at least 8388608"));
+    /// ```
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
+        self.memory_limit = bytes;
+        self.sizes = Sizes::within(bytes);
+        self
+    }
+
+    /// The [memory limit](Options::memory_limit) of one of three purposes.
+    pub fn preset(self, preset: Preset) -> Self {
+        self.memory_limit(preset.memory_limit())
+    }
+
     #[doc(hidden)]
     pub fn sizes(mut self, sizes: Sizes) -> Self {
         self.sizes = sizes;
@@ -211,6 +205,6 @@ impl Options {
         if self.max_snapshot_age.is_some_and(|age| age.is_zero()) {
             return Err(Error::invalid("max_snapshot_age is zero; give a time, or leave it unset"));
         }
-        Ok(())
+        sizes::check_memory_limit(self.memory_limit)
     }
 }

@@ -84,6 +84,7 @@ fn a_store_is_opened_in_one_way_at_a_time() {
     let others = [
         (engine.clone().sync_policy(SyncPolicy::Immediate), ["sync_policy", "periodic", "immediate"]),
         (engine.clone().sync_interval(Duration::from_millis(9)), ["sync_interval", "7s", "9ms"]),
+        (engine.clone().memory_limit(9 << 20), ["memory_limit", "134217728", "9437184"]),
         (engine.clone().sizes(small), ["sizes", "8388608", "12345"]),
     ];
     for (other, words) in others {

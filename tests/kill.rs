@@ -67,6 +67,7 @@ fn small_sizes() -> Sizes {
         level0_segments: 2,
         level1: 8 << 10,
         fold_limit: 4 << 10,
+        ..Sizes::default()
     }
 }
 

@@ -113,7 +113,8 @@ fn make_way(path: &Path) {
 /// Whoever joins gets the store as it was opened, so it must be what they asked for.
 fn same_options(path: &Path, open: &Options, asked: &Options) -> Result<()> {
     // Whether to create it is no question any more.
-    let Options { sync_policy, sync_interval, create: _, max_snapshot_age, on_event, sizes } = open;
+    let Options { sync_policy, sync_interval, create: _, max_snapshot_age, on_event, memory_limit, sizes } =
+        open;
     let differs = |option: &str, open: &dyn std::fmt::Display, asked: &dyn std::fmt::Display| {
         let path = path.display();
         Err(Error::invalid(format!(
@@ -138,6 +139,9 @@ fn same_options(path: &Path, open: &Options, asked: &Options) -> Result<()> {
     if !same_hook {
         let text = |hook: Option<_>| if hook.is_some() { "a hook of its own" } else { "unset" };
         return differs("on_event", &text(on_event.as_ref()), &text(asked.on_event.as_ref()));
+    }
+    if *memory_limit != asked.memory_limit {
+        return differs("memory_limit", memory_limit, &asked.memory_limit);
     }
     if *sizes != asked.sizes {
         return differs("sizes", &format!("{sizes:?}"), &format!("{:?}", asked.sizes));

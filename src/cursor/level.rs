@@ -7,6 +7,9 @@ use crate::cursor::gapped::Gapped;
 use crate::error::Result;
 use crate::segment::{Segment, SegmentCursor};
 
+/// About what a gap takes, with its keys.
+const GAP: usize = 128;
+
 /// The segments of one sorted level, end to end. Opens a segment's cursor only when it gets there.
 pub(crate) struct LevelCursor {
     /// Each with its gaps.
@@ -18,6 +21,12 @@ pub(crate) struct LevelCursor {
 impl LevelCursor {
     pub(crate) fn new(segments: Vec<(Arc<Segment>, Vec<Gap>)>) -> Self {
         Self { segments, at: 0, cursor: None }
+    }
+
+    /// What it takes in memory besides its keys.
+    pub(super) fn memory(&self) -> usize {
+        let gaps: usize = self.segments.iter().map(|(_, gaps)| gaps.len()).sum();
+        self.segments.capacity() * size_of::<(Arc<Segment>, Vec<Gap>)>() + gaps * GAP
     }
 
     pub(super) fn valid(&self) -> bool {

@@ -14,9 +14,12 @@ use crate::cover::Gap;
 use crate::cursor::gapped::Gapped;
 use crate::error::Result;
 use crate::memtable::{Memtable, MemtableCursor};
-use crate::segment::{Segment, SegmentCursor};
+use crate::segment::{RESTART_INTERVAL, Segment, SegmentCursor};
 
 pub(crate) use level::LevelCursor;
+
+/// About what a cursor keeps of an item besides its key.
+const STEP: usize = 96;
 
 /// One sorted source.
 pub(crate) enum Source {
@@ -144,6 +147,19 @@ impl MergeCursor {
     #[inline]
     pub(crate) fn value(&self) -> &[u8] {
         self.sources.last().map_or(&[], Source::value)
+    }
+
+    /// About what it takes in memory: keys are held as they are, and going backward those of a restart interval.
+    pub(crate) fn memory(&self) -> usize {
+        let keys = match self.direction {
+            Direction::Forward => 2,
+            Direction::Backward => 2 + RESTART_INTERVAL,
+        };
+        let source = |source: &Source| {
+            let level = if let Source::Level(level) = source { level.memory() } else { 0 };
+            size_of::<Source>() + level + keys * (source.key().len() + STEP)
+        };
+        self.sources.iter().map(source).sum()
     }
 
     /// To the next item in this cursor's direction.

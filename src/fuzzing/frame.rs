@@ -49,10 +49,10 @@ fn any_log(data: &[u8]) {
     for parts in [vec![header, data], vec![header, &crc, &checked, payload], vec![data]] {
         let bytes = parts.concat();
         let log = open(&bytes, *id);
-        let replayed = replay(&log, 0, None, |_, _, frame| {
+        let replayed = replay(&log, 0, None, |_, _, frame, _| {
             // The checksums of a frame that is handed on all held.
             assert!(frame.verify(&bytes).is_ok());
-            Ok(())
+            Ok(true)
         });
         match replayed {
             Ok(replayed) => assert!(replayed.end <= bytes.len() as u64),

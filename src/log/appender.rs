@@ -16,7 +16,7 @@ use crate::log::{LogFile, Position, name, path};
 use crate::vfs::{Access, File, MapWriter, Mapping, Vfs};
 
 /// Pieces of a frame are gathered up to this many bytes for one `pwrite`.
-const GATHER: usize = 1 << 20;
+const GATHER: usize = 256 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Appender {

@@ -27,7 +27,7 @@ use crate::log::header::LogId;
 pub(crate) const FRAME_HEAD: usize = 8;
 
 /// Memory for a table that is kept for the next one.
-const KEPT: usize = 1 << 20;
+const KEPT: usize = 64 << 10;
 
 const DELETE: u8 = 0;
 const PUT: u8 = 1;

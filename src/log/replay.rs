@@ -21,12 +21,14 @@ pub(crate) struct Replay {
 pub(crate) enum Stop {
     /// Only zeros follow.
     End,
+    /// The caller wanted no more: what follows was not looked at.
+    Enough,
     /// Something follows that is no frame, and perhaps frames behind it.
     Hole { frames: u64, bytes: u64 },
 }
 
-/// Hands every good frame from offset `from` on to `apply`, with what the header says: where the
-/// log before ended, and the base time.
+/// Hands every good frame from offset `from` on to `apply`, after what the header says: where the
+/// log before ended, and the base time. Last comes where the frame ends; `apply` says whether to go on.
 ///
 /// Stops at the first hole. Damage is told from the trace of a power cut where it can be: a log that the
 /// manifest knows to end at `sealed` was durable up to there, and so was what a later frame says was.
@@ -34,7 +36,7 @@ pub(crate) fn replay(
     log: &LogFile,
     from: u64,
     sealed: Option<u64>,
-    mut apply: impl FnMut(u64, u64, &Frame<'_>) -> Result<()>,
+    mut apply: impl FnMut(u64, u64, &Frame<'_>, u64) -> Result<bool>,
 ) -> Result<Replay> {
     let bytes = log.mapping.bytes();
     let limit = sealed.and_then(|sealed| usize::try_from(sealed).ok()).unwrap_or(bytes.len());
@@ -54,9 +56,12 @@ pub(crate) fn replay(
         Replay { end: from.max(HEADER_LEN as u64), frames: 0, stop: Stop::End, durable: header.durable };
     while let Some((frame, end)) = frame_at(log.id, bytes, replay.end) {
         replay.note_durable(log.id, frame.durable);
-        apply(header.previous_end, header.base_time, &frame)?;
+        let more = apply(header.previous_end, header.base_time, &frame, end)?;
         replay.frames += 1;
         replay.end = end;
+        if !more {
+            return Ok(Replay { stop: Stop::Enough, ..replay });
+        }
     }
     let (stop, durable) = behind(log.id, bytes, replay.end);
     replay.stop = stop;

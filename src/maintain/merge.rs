@@ -59,6 +59,8 @@ pub(crate) struct Merge<'a> {
     pub(crate) rules: &'a Rules,
     /// A new segment starts after this many bytes.
     pub(crate) segment_size: usize,
+    /// Or when it takes this much memory.
+    pub(crate) segment_memory: usize,
     pub(crate) next_number: Box<dyn Fn() -> u64 + 'a>,
     pub(crate) rehome: Rehome<'a>,
     /// What lies in these, and is older, ends here. They are durable.
@@ -185,7 +187,8 @@ impl<'a, 'm> Writing<'a, 'm> {
     fn add(&mut self, key: &[u8], seq: u64, entry: &[u8]) -> Result<()> {
         let merge = self.merge;
         if let Some((_, writer)) = &self.current {
-            let full = writer.size_estimate() >= merge.segment_size;
+            let full =
+                writer.size_estimate() >= merge.segment_size || writer.memory() >= merge.segment_memory;
             let cut = !full && self.cuts < merge.most_cuts && self.meets_fence(key);
             if full || cut {
                 self.cuts += usize::from(cut);

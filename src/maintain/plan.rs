@@ -28,6 +28,12 @@ const MAX_COVERS: usize = 128;
 /// The size classes' upper ends, in bytes. Larger segments stay as they are.
 const CLASSES: [u64; 3] = [16 << 10, 128 << 10, 1 << 20];
 
+/// At rest, level 0 is merged once it weighs this part of what it covers.
+const REST_PART: u64 = 8;
+
+/// What a key takes at most, about, of the memory that a segment in the making may take.
+const MEMORY_PER_KEY: u64 = 24;
+
 #[derive(Debug)]
 pub(crate) enum Plan {
     /// Name the segment in another level; its bytes stay.
@@ -42,6 +48,21 @@ pub(crate) enum Plan {
 }
 
 impl Plan {
+    /// Moving the values of these files out, where it passes over them.
+    pub(super) fn emptying(self, victims: BTreeSet<ValueHome>) -> Self {
+        match self {
+            Self::Merge { inputs, level, .. } => Self::Merge { inputs, level, victims },
+            moved @ Self::Move { .. } => moved,
+        }
+    }
+
+    fn inputs(&self) -> &[Arc<Segment>] {
+        match self {
+            Self::Move { segment, .. } => std::slice::from_ref(segment),
+            Self::Merge { inputs, .. } => inputs,
+        }
+    }
+
     /// How many bytes it has to read, those of moved values among them.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
@@ -56,7 +77,7 @@ impl Plan {
 
 /// The most urgent thing to do, if there is any.
 pub(crate) fn plan(version: &Version, space: &Space, sizes: &Sizes, now: u64) -> Option<Plan> {
-    let victims = space.victims(version, sizes.dead_slack);
+    let victims = space.victims(version, sizes);
     let plan = level0(version, sizes, space.room.is_some())
         .or_else(|| too_large(version, sizes))
         .or_else(|| empty(version, &victims))
@@ -64,9 +85,24 @@ pub(crate) fn plan(version: &Version, space: &Space, sizes: &Sizes, now: u64) ->
         .or_else(|| hidden(version))
         .or_else(|| aged(version, now))
         .or_else(|| small_run(version, sizes))?;
-    Some(match plan {
-        Plan::Merge { inputs, level, .. } => Plan::Merge { inputs, level, victims },
-        moved @ Plan::Move { .. } => moved,
+    Some(plan.emptying(victims))
+}
+
+/// What else is to be done while nobody writes, so that the store gets small: level 0 is merged as soon as that
+/// may free a part of what it covers.
+pub(crate) fn plan_at_rest(version: &Version, space: &Space, sizes: &Sizes, now: u64) -> Option<Plan> {
+    plan(version, space, sizes, now).or_else(|| {
+        let plan = merge_level0(version, sizes)?;
+        let newest = version.levels.first()?;
+        let weight = |segments: &mut dyn Iterator<Item = &Arc<Segment>>| -> u64 {
+            segments
+                .map(|segment| segment.len() + segment.properties().stored().map(|(_, len)| len).sum::<u64>())
+                .sum()
+        };
+        let new = weight(&mut newest.iter());
+        let old = weight(&mut plan.inputs().iter().skip(newest.len()));
+        let pays = new >= sizes.rest_slack && new.saturating_mul(REST_PART) >= old;
+        pays.then(|| plan.emptying(space.victims(version, sizes)))
     })
 }
 
@@ -111,12 +147,12 @@ fn is_hidden(segment: &Segment, covers: &Covers) -> bool {
     !gaps.is_empty() && blocks.sum::<usize>() * 4 >= segment.blocks()
 }
 
-fn merge(inputs: Vec<Arc<Segment>>, level: usize) -> Plan {
+pub(super) fn merge(inputs: Vec<Arc<Segment>>, level: usize) -> Plan {
     Plan::Merge { inputs, level, victims: BTreeSet::new() }
 }
 
 /// How many bytes of values in these files a segment refers to.
-fn held(segment: &Segment, victims: &BTreeSet<ValueHome>) -> u64 {
+pub(super) fn held(segment: &Segment, victims: &BTreeSet<ValueHome>) -> u64 {
     let stored = segment.properties().stored();
     stored.filter(|(home, _)| victims.contains(home)).map(|(_, bytes)| bytes).sum()
 }
@@ -206,10 +242,25 @@ fn level0(version: &Version, sizes: &Sizes, is_disk_full: bool) -> Option<Plan> 
         return None;
     }
     let base = if is_disk_full { LEVELS - 1 } else { base_level(version, sizes) };
-    // Nothing newer may come to lie below something older.
-    let between = version.levels.iter().enumerate().take(base).skip(1);
-    let level = between.filter(|(_, level)| !overlapping(level, newest).is_empty()).map(|(at, _)| at).next();
-    merge_into(version, newest.clone(), level.unwrap_or(base))
+    merge_down(version, newest.clone(), 0, base)
+}
+
+fn merge_level0(version: &Version, sizes: &Sizes) -> Option<Plan> {
+    let newest = version.levels.first().filter(|newest| !newest.is_empty())?;
+    merge_down(version, newest.clone(), 0, base_level(version, sizes))
+}
+
+/// Merges all of level 0, or a segment of a sorted level, into level `bottom`; into one between, if that holds
+/// something of its keys: nothing newer may come to lie below something older.
+pub(super) fn merge_down(
+    version: &Version,
+    inputs: Vec<Arc<Segment>>,
+    from: usize,
+    bottom: usize,
+) -> Option<Plan> {
+    let between = version.levels.iter().enumerate().take(bottom).skip(from + 1);
+    let level = between.filter(|(_, level)| !overlapping(level, &inputs).is_empty()).map(|(at, _)| at).next();
+    merge_into(version, inputs, level.unwrap_or(bottom))
 }
 
 /// Into this level, the next one below.
@@ -255,7 +306,9 @@ fn small_run(version: &Version, sizes: &Sizes) -> Option<Plan> {
     // What comes out must be fewer segments by far, or the same run would be found again for ever.
     let shrinks = |run: &[Arc<Segment>]| {
         let bytes: u64 = run.iter().map(|segment| segment.len()).sum();
-        bytes / sizes.segment.max(1) as u64 <= run.len() as u64 / 2
+        let entries: u64 = run.iter().map(|segment| segment.properties().entries).sum();
+        let by_memory = entries.saturating_mul(MEMORY_PER_KEY) / sizes.segment_memory.max(1) as u64;
+        bytes / sizes.segment.max(1) as u64 + by_memory <= run.len() as u64 / 2
     };
     for class in CLASSES {
         for (level, segments) in version.levels.iter().enumerate().skip(1) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::ValueHome;
 use crate::manifest::{State, Version};
+use crate::options::Sizes;
 use crate::values::HEADER_LEN;
 
 /// The bytes of values that were put into each complete log and each value file.
@@ -17,8 +18,8 @@ pub(crate) struct Space {
 impl Space {
     /// What was put into the logs whose entries all lie in segments, and into the value files.
     pub(crate) fn of(state: &State) -> Self {
-        let logs = state.logs.range(..state.flushed.log);
-        let logs = logs.map(|(number, log)| (ValueHome::Log(*number), log.filled));
+        let logs = state.logs.values().filter(|log| state.is_flushed(log));
+        let logs = logs.map(|log| (ValueHome::Log(log.number), log.filled));
         let values = state.values.values();
         let values =
             values.map(|file| (ValueHome::Moved(file.number), file.len.saturating_sub(HEADER_LEN as u64)));
@@ -35,22 +36,27 @@ impl Space {
     }
 
     /// The files whose values shall move: those of which a fifth or more is dead, once in all of them so
-    /// much is dead that it is a quarter of what lives, and this slack. Then what is left of dead values is
-    /// less than that again.
-    pub(crate) fn victims(&self, version: &Version, slack: u64) -> BTreeSet<ValueHome> {
+    /// much is dead that it is a quarter of what lives, and a slack. Then what is left of dead values is
+    /// less than that again. A fifth and a quarter, or what else [`Sizes::dead_part`] says.
+    pub(crate) fn victims(&self, version: &Version, sizes: &Sizes) -> BTreeSet<ValueHome> {
         if let Some(room) = self.room {
             return self.best_that_fits(version, room).into_iter().collect();
         }
         let (all_live, all_dead) = self.live_and_dead(version);
-        if all_dead <= (all_live / 4).saturating_add(slack) {
+        let part = sizes.dead_part.max(1);
+        if all_dead <= (all_live / part).saturating_add(sizes.dead_slack) {
             return BTreeSet::new();
         }
-        let live = version.live_bytes();
-        let mostly_dead = |(home, filled): &(&ValueHome, &u64)| {
+        self.partly_dead(&version.live_bytes(), part + 1)
+    }
+
+    /// The files of which one byte in so many, or more, is dead.
+    pub(crate) fn partly_dead(&self, live: &BTreeMap<ValueHome, u64>, part: u64) -> BTreeSet<ValueHome> {
+        let is_dead = |(home, filled): &(&ValueHome, &u64)| {
             let live = live.get(home).copied().unwrap_or(0);
-            filled.saturating_sub(live) >= *filled / 5
+            **filled > live && filled.saturating_sub(live) >= *filled / part
         };
-        self.filled.iter().filter(mostly_dead).map(|(home, _)| *home).collect()
+        self.filled.iter().filter(is_dead).map(|(home, _)| *home).collect()
     }
 
     /// The file that gives most space back, of those with a fifth dead whose living values have room, and what is

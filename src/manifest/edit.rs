@@ -20,6 +20,12 @@ pub(crate) struct LogRecord {
 }
 
 impl LogRecord {
+    /// Whether all of it is before this place, and nothing will follow in it.
+    pub(crate) fn is_flushed(&self, flushed: Flushed) -> bool {
+        self.number < flushed.log
+            || (self.number == flushed.log && self.end.is_some_and(|end| end <= flushed.offset))
+    }
+
     pub(crate) fn id(&self) -> LogId {
         LogId { number: self.number, salt: self.salt }
     }

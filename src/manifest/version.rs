@@ -77,6 +77,11 @@ impl State {
         (records + covers + rules) as u64 + 256
     }
 
+    /// Whether all of a log is in segments, and nothing will follow in it.
+    pub(crate) fn is_flushed(&self, log: &LogRecord) -> bool {
+        log.is_flushed(self.flushed)
+    }
+
     /// The one edit that makes this state from nothing.
     pub(crate) fn snapshot(&self) -> Edit {
         Edit {
@@ -98,6 +103,8 @@ impl State {
 pub(crate) struct Version {
     pub(crate) levels: [Vec<Arc<Segment>>; LEVELS],
     pub(crate) values: BTreeMap<u64, Arc<ValueFile>>,
+    /// About what its segments take in memory.
+    pub(crate) memory: usize,
     pub(crate) covers: Vec<Arc<Cover>>,
     /// Ranges that were deleted by later operations are in the logs yet.
     pub(crate) settled: u64,
@@ -113,6 +120,7 @@ impl Version {
         let values = values.into_iter().map(|file| (file.number, file)).collect();
         let mut version = Self { values, ..Self::default() };
         for (level, segment) in segments {
+            version.memory += segment.memory();
             if let Some(level) = version.levels.get_mut(level) {
                 level.push(segment);
             }

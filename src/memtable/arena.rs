@@ -22,18 +22,28 @@ pub(super) const ALIGN: usize = 8;
 const FIRST_CHUNK: usize = 4 * 1024;
 const LARGEST_CHUNK: usize = 1024 * 1024;
 
-/// Chunks that wait for the next table: at most as many as one table is expected to need.
+/// Chunks that wait for the next table, at most as many as one table is expected to need; and what the tables
+/// that are alive take, whoever holds them.
 pub(crate) struct ChunkPool {
     chunk_size: usize,
     most: usize,
+    /// Nothing is kept for later as long as tables take more than this.
+    limit: usize,
     free: Mutex<Vec<Chunk>>,
+    used: AtomicUsize,
 }
 
 impl ChunkPool {
-    /// For tables that are expected to reach this many bytes.
-    pub(crate) fn new(table_size: usize) -> Arc<Self> {
+    /// For tables that are expected to reach `table_size` bytes, and all together not many more than `limit`.
+    pub(crate) fn new(table_size: usize, limit: usize) -> Arc<Self> {
         let chunk_size = (table_size / 8).clamp(FIRST_CHUNK, LARGEST_CHUNK);
-        Arc::new(Self { chunk_size, most: table_size / chunk_size, free: Mutex::default() })
+        let (free, used) = (Mutex::default(), AtomicUsize::new(0));
+        Arc::new(Self { chunk_size, most: table_size / chunk_size, limit, free, used })
+    }
+
+    /// Bytes of all tables that are alive: also of those that only readers hold.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
     }
 
     fn take(&self) -> Option<Chunk> {
@@ -41,8 +51,11 @@ impl ChunkPool {
     }
 
     fn give_back(&self, chunks: Vec<Chunk>) {
+        let bytes: usize = chunks.iter().map(|chunk| chunk.layout.size()).sum();
+        let used = self.used.fetch_sub(bytes, Ordering::Relaxed) - bytes;
         let mut free = self.free.lock();
-        let room = self.most.saturating_sub(free.len());
+        let spare = self.limit.saturating_sub(used) / self.chunk_size;
+        let room = self.most.min(spare).saturating_sub(free.len());
         free.extend(chunks.into_iter().filter(|chunk| chunk.layout.size() == self.chunk_size).take(room));
     }
 }
@@ -96,6 +109,10 @@ impl Chunks {
         Self { pool, list: Mutex::new(Vec::new()), bytes: AtomicUsize::new(0) }
     }
 
+    pub(super) fn pool(&self) -> &Arc<ChunkPool> {
+        &self.pool
+    }
+
     /// Bytes in all chunks, used or not.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
@@ -104,6 +121,7 @@ impl Chunks {
     fn add(&self, chunk: Chunk) -> NonNull<u8> {
         let start = chunk.start;
         self.bytes.fetch_add(chunk.layout.size(), Ordering::Relaxed);
+        self.pool.used.fetch_add(chunk.layout.size(), Ordering::Relaxed);
         self.list.lock().push(chunk);
         start
     }

@@ -51,6 +51,11 @@ impl Memtable {
         self.chunks.bytes()
     }
 
+    /// Where its memory is counted, with that of the store's other tables.
+    pub(crate) fn pool(&self) -> &Arc<ChunkPool> {
+        self.chunks.pool()
+    }
+
     pub(super) fn chunks(&self) -> &Chunks {
         &self.chunks
     }

@@ -24,7 +24,7 @@ fn item(found: Option<(&Place, &Vec<u8>)>) -> Option<Item> {
 }
 
 fn build(items: &[(String, u64)]) -> (Arc<Memtable>, Model) {
-    let (mut writer, table) = memtable(&ChunkPool::new(0));
+    let (mut writer, table) = memtable(&ChunkPool::new(0, usize::MAX));
     let mut model = Model::new();
     for (index, (key, seq)) in items.iter().enumerate() {
         let value = vec![index as u8; index % 50];
@@ -119,7 +119,7 @@ proptest! {
 
 #[test]
 fn an_empty_table_has_nothing() {
-    let (writer, table) = memtable(&ChunkPool::new(1 << 20));
+    let (writer, table) = memtable(&ChunkPool::new(1 << 20, usize::MAX));
     assert!(table.is_empty());
     assert_eq!(table.len(), 0);
     assert!(table.bytes() <= 16 * 1024);
@@ -142,7 +142,7 @@ fn an_empty_table_has_nothing() {
 
 #[test]
 fn the_newest_version_up_to_a_sequence_number_is_found() {
-    let (mut writer, table) = memtable(&ChunkPool::new(0));
+    let (mut writer, table) = memtable(&ChunkPool::new(0, usize::MAX));
     for seq in [10, 30, 20, u64::MAX, 0] {
         writer.insert(b"", seq, &seq.to_be_bytes());
         writer.insert(b"key", seq, &seq.to_le_bytes());
@@ -157,7 +157,7 @@ fn the_newest_version_up_to_a_sequence_number_is_found() {
 
 #[test]
 fn the_first_of_two_with_one_sequence_number_stays() {
-    let (mut writer, table) = memtable(&ChunkPool::new(0));
+    let (mut writer, table) = memtable(&ChunkPool::new(0, usize::MAX));
     writer.insert(b"key", 1, b"first");
     writer.insert(b"key", 1, b"second");
     assert_eq!(table.get(b"key", 1), Some((1, &b"first"[..])));
@@ -166,7 +166,7 @@ fn the_first_of_two_with_one_sequence_number_stays() {
 
 #[test]
 fn long_keys_and_values_come_back_after_the_writer_went() {
-    let (mut writer, table) = memtable(&ChunkPool::new(0));
+    let (mut writer, table) = memtable(&ChunkPool::new(0, usize::MAX));
     let key = |index: u8| [vec![b'k'; 64 * 1024 - 1], vec![index]].concat();
     let value = |index: u8| vec![index; 1 << 20];
     for index in [2, 0, 1] {
@@ -184,7 +184,7 @@ fn long_keys_and_values_come_back_after_the_writer_went() {
 
 #[test]
 fn memory_grows_with_what_is_in_it() {
-    let (mut writer, table) = memtable(&ChunkPool::new(64 << 20));
+    let (mut writer, table) = memtable(&ChunkPool::new(64 << 20, usize::MAX));
     let count = if cfg!(miri) { 300 } else { 20_000 };
     let mut payload = 0;
     for index in 0..count {
@@ -200,7 +200,7 @@ fn memory_grows_with_what_is_in_it() {
 /// right place from any other.
 #[test]
 fn readers_see_whole_items_in_order_while_the_writer_inserts() {
-    let (mut writer, table) = memtable(&ChunkPool::new(1 << 20));
+    let (mut writer, table) = memtable(&ChunkPool::new(1 << 20, usize::MAX));
     let count: u64 = if cfg!(miri) { 150 } else { 20_000 };
     let done = AtomicBool::new(false);
     let check = |cursor: &MemtableCursor| {

@@ -17,7 +17,7 @@ use crate::codec::{Malformed, Reader, put_varint};
 use crate::segment::{common_prefix, seal, unseal};
 
 /// At most this many items from one restart up to the next.
-pub(super) const RESTART_INTERVAL: usize = 16;
+pub(crate) const RESTART_INTERVAL: usize = 16;
 
 /// What an item takes beside its key's suffix and its entry, mostly.
 const ITEM_HEAD: usize = 4;

@@ -39,6 +39,35 @@ fn probes(hash: u64) -> impl Iterator<Item = (usize, u8)> {
     })
 }
 
+/// So many hashes lie side by side.
+const CHUNK: usize = 8 << 10;
+
+/// The hashes of the keys of a segment in the making: in chunks, so that they never have to be copied, nor twice
+/// as much memory be had as they take.
+#[derive(Debug, Default)]
+pub(super) struct Hashes {
+    full: Vec<Vec<u64>>,
+    last: Vec<u64>,
+}
+
+impl Hashes {
+    pub(super) fn push(&mut self, hash: u64) {
+        if self.last.len() == CHUNK {
+            self.full.push(std::mem::replace(&mut self.last, Vec::with_capacity(CHUNK)));
+        }
+        self.last.push(hash);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.full.len() * CHUNK + self.last.len()
+    }
+
+    /// The filter of these keys; no lines for no keys.
+    pub(super) fn filter(&self) -> Vec<u8> {
+        build(self.len(), self.full.iter().chain([&self.last]).flatten())
+    }
+}
+
 fn lines_for(keys: usize) -> usize {
     (keys * BITS_PER_KEY).div_ceil(8 * LINE)
 }
@@ -48,10 +77,9 @@ pub(super) fn encoded_len(keys: usize) -> usize {
     lines_for(keys) * LINE + 4
 }
 
-/// The filter of these keys; no lines for no keys.
-pub(super) fn build(hashes: &[u64]) -> Vec<u8> {
-    let lines = lines_for(hashes.len());
-    let mut bytes = Vec::with_capacity(encoded_len(hashes.len()));
+fn build<'a>(count: usize, hashes: impl Iterator<Item = &'a u64>) -> Vec<u8> {
+    let lines = lines_for(count);
+    let mut bytes = Vec::with_capacity(encoded_len(count));
     bytes.resize(lines * LINE, 0);
     let (all, _) = bytes.as_chunks_mut::<LINE>();
     for hash in hashes {
@@ -77,6 +105,13 @@ pub(super) fn may_contain(bytes: &[u8], hash: u64) -> bool {
 mod tests {
     use super::*;
     use crate::segment::unseal;
+
+    fn build(hashes: &[u64]) -> Vec<u8> {
+        let mut collected = Hashes::default();
+        hashes.iter().for_each(|hash| collected.push(*hash));
+        assert_eq!(collected.len(), hashes.len());
+        collected.filter()
+    }
 
     fn hashes(range: std::ops::Range<u32>) -> Vec<u64> {
         range.map(|number| key_hash(format!("logs/{number:08}").as_bytes())).collect()

@@ -22,6 +22,7 @@ mod salvage;
 mod tests;
 mod writer;
 
+pub(crate) use block::RESTART_INTERVAL;
 pub(crate) use cursor::SegmentCursor;
 pub(crate) use filter::key_hash;
 pub(crate) use inspect::{Inspector, inspect, properties as properties_of};

@@ -49,6 +49,12 @@ impl Properties {
         logs.chain(self.values.iter().map(|(number, bytes)| (ValueHome::Moved(*number), *bytes)))
     }
 
+    /// What it takes in memory behind its own fields.
+    pub(super) fn memory(&self) -> usize {
+        let lists = (self.logs.capacity() + self.values.capacity()) * size_of::<(u64, u64)>();
+        self.first_key.capacity() + self.last_key.capacity() + lists
+    }
+
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = bounded::encode(self);
         seal(&mut bytes, 0);

@@ -14,6 +14,10 @@ use crate::segment::properties::Properties;
 use crate::segment::{filter, unseal};
 use crate::vfs::{Mapping, Vfs};
 
+/// The segment itself, its mapping, its path, and its places in the manifest and in versions: twice while one of
+/// these changes.
+const PER_SEGMENT: usize = 768;
+
 /// An open segment. Values that lie in it are kept in place by holding on to it.
 pub(crate) struct Segment {
     mapping: Arc<Mapping>,
@@ -71,6 +75,11 @@ impl Segment {
     /// The file's length.
     pub(crate) fn len(&self) -> u64 {
         self.mapping.len() as u64
+    }
+
+    /// About what it takes in memory, besides the file, which is in the page cache if anywhere.
+    pub(crate) fn memory(&self) -> usize {
+        PER_SEGMENT + self.properties.memory()
     }
 
     /// The whole file.

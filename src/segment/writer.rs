@@ -8,7 +8,7 @@ use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::key::Printable;
 use crate::segment::block::BlockBuilder;
-use crate::segment::filter::{self, LINE, key_hash};
+use crate::segment::filter::{Hashes, LINE, key_hash};
 use crate::segment::footer::Footer;
 use crate::segment::index::IndexBuilder;
 use crate::segment::properties::Summary;
@@ -18,7 +18,7 @@ use crate::vfs::{File, Vfs};
 const BLOCK_TARGET: usize = 2048;
 
 /// How much is collected for one write.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 128 << 10;
 
 /// A segment that is being written. Dropped before it is finished, it leaves a useless file.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) struct SegmentWriter {
     block: BlockBuilder,
     index: IndexBuilder,
     /// One for each key.
-    hashes: Vec<u64>,
+    hashes: Hashes,
     summary: Summary,
     first_key: Vec<u8>,
     last_key: Vec<u8>,
@@ -57,7 +57,7 @@ impl SegmentWriter {
             buffer: Vec::new(),
             block: BlockBuilder::default(),
             index: IndexBuilder::default(),
-            hashes: Vec::new(),
+            hashes: Hashes::default(),
             summary: Summary::default(),
             first_key: Vec::new(),
             last_key: Vec::new(),
@@ -109,6 +109,12 @@ impl SegmentWriter {
         blocks + self.index.len() + self.hashes.len() * 5 / 4
     }
 
+    /// About how much memory it takes to end the segment here: the filter and the index are built as a whole.
+    pub(crate) fn memory(&self) -> usize {
+        // The index is collected in vectors that double, then put together.
+        self.hashes.len() * (size_of::<u64>() + 2) + self.index.len() * 3
+    }
+
     /// Where the next byte goes in the file.
     fn at(&self) -> u64 {
         self.written + self.buffer.len() as u64
@@ -142,27 +148,38 @@ impl SegmentWriter {
         // So that no line of the filter lies in two of the processor's.
         let aligned = blocks.next_multiple_of(LINE as u64) - blocks;
         self.buffer.resize(self.buffer.len() + aligned as usize, 0);
-        let filter = self.part(&filter::build(&self.hashes));
+        let filter = std::mem::take(&mut self.hashes).filter();
+        let filter = self.part(&filter)?;
         let index = self.index.finish().map_err(|Malformed| {
             let path = self.path.display();
             Error::invalid(format!(
                 "cannot write {path}: its keys take more than 4 GiB; use smaller segments"
             ))
         })?;
-        let index = self.part(&index);
+        let index = self.part(&index)?;
         let first = std::mem::take(&mut self.first_key);
         let last = std::mem::take(&mut self.last_key);
         let properties = std::mem::take(&mut self.summary).finish(first, last, purged);
-        let footer = Footer { blocks, filter, index, properties: self.part(&properties.to_bytes()) };
-        self.part(&footer.to_bytes());
+        let footer = Footer { blocks, filter, index, properties: self.part(&properties.to_bytes())? };
+        self.part(&footer.to_bytes())?;
         self.write()?;
         self.file.sync().map_err(|error| self.failed("sync", error))
     }
 
     /// Puts a part next in the file; says where that is.
-    fn part(&mut self, bytes: &[u8]) -> std::ops::Range<u64> {
+    fn part(&mut self, bytes: &[u8]) -> Result<std::ops::Range<u64>> {
         let start = self.at();
-        self.buffer.extend_from_slice(bytes);
-        start..self.at()
+        if self.buffer.len() + bytes.len() > CHUNK {
+            self.write()?;
+        }
+        if bytes.len() > CHUNK {
+            // As it is, without a copy.
+            let written = self.file.write_all_at(bytes, self.written);
+            written.map_err(|error| self.failed("write", error))?;
+            self.written += bytes.len() as u64;
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
+        Ok(start..self.at())
     }
 }

@@ -82,7 +82,7 @@ impl Shared {
         if !writer.has_grown() {
             return Ok(false);
         }
-        let behind = (self.view().frozen.len() + 1).saturating_sub(SLOW_FROZEN);
+        let behind = self.behind(writer);
         if behind > 0 && manner == Manner::Try && self.background.error().is_none() {
             return Ok(true);
         }
@@ -111,8 +111,27 @@ impl Shared {
         self.background.error().is_some_and(|error| error.kind() == ErrorKind::NoSpace)
     }
 
+    /// How many memtables too many wait for their flush, by their number or by the memory they take.
+    fn behind(&self, writer: &Writer) -> usize {
+        let view = self.view();
+        if view.frozen.is_empty() {
+            return 0;
+        }
+        let sizes = &self.options.sizes;
+        let over = writer.memory_used().saturating_sub(view.memtable_room(sizes) / 2);
+        (view.frozen.len() + 1).saturating_sub(SLOW_FROZEN).max(over / sizes.memtable.max(1))
+    }
+
     fn is_full(&self, writer: &Writer) -> bool {
-        writer.table_bytes() >= self.options.sizes.memtable && self.view().frozen.len() >= MAX_FROZEN
+        writer.is_due(&self.options.sizes) && !self.may_freeze(writer)
+    }
+
+    /// Whether there is room for one more memtable. There always is for the one in use and one that is being
+    /// flushed, whatever readers hold.
+    pub(crate) fn may_freeze(&self, writer: &Writer) -> bool {
+        let (view, sizes) = (self.view(), &self.options.sizes);
+        let used = writer.memory_used().saturating_add(sizes.memtable);
+        view.frozen.is_empty() || (view.frozen.len() < MAX_FROZEN && used <= view.memtable_room(sizes))
     }
 
     /// What a write may take of a disk that is nearly full: not what flushes of all that waits for one need, nor

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Event;
 use crate::options::SyncPolicy;
+use crate::store::rest::REST_AFTER;
 use crate::store::shared::Shared;
 
 #[derive(Debug, Default)]
@@ -167,25 +168,36 @@ fn guarded(work: impl FnOnce() -> Result<()>) -> Result<()> {
 }
 
 fn shape(shared: &Arc<Shared>, bell: &Receiver<()>) {
+    let mut rested = 0;
     loop {
-        let alarm = shared.next_end().map_or_else(never, |after| shared.vfs.alarm(after));
+        let end = shared.next_end().map_or_else(never, |after| shared.vfs.alarm(after));
+        let written = shared.written_seq();
+        let idle = if written == rested { never() } else { shared.vfs.alarm(REST_AFTER) };
+        let mut rests = false;
         select! {
             recv(bell) -> rung => {
                 if rung.is_err() {
                     return;
                 }
             }
-            recv(alarm) -> _ => {}
+            recv(end) -> _ => {}
+            recv(idle) -> _ => {
+                if written != shared.written_seq() {
+                    continue;
+                }
+                (rests, rested) = (true, written);
+            }
         }
-        let asked = shared.relief.asked();
-        let result = guarded(|| shared.shape());
+        let asked = (shared.relief.asked(), shared.compaction.asked());
+        let result = guarded(|| if rests { shared.rest() } else { shared.shape() });
+        shared.compaction.settle(asked.1, &result, || shared.check_open());
         if let Err(error) = &result {
             shared.meters.failed_behind(error);
         }
         let error = shared.note_round(result);
         shared.tell_flushed(|| {
             *shared.background.error.lock() = error;
-            shared.relief.note_done(asked);
+            shared.relief.note_done(asked.0);
         });
     }
 }

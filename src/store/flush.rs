@@ -75,7 +75,8 @@ impl Shared {
         let open = manifest.state().logs.range(..=flushed.log).filter(|(_, log)| log.end.is_none());
         let open = open.filter_map(|(number, record)| {
             let log = view.log(*number)?;
-            let end = (*number < flushed.log).then(|| log.mapping.published() as u64);
+            let has_ended = *number < flushed.log || frozen.log_ended;
+            let end = has_ended.then(|| log.mapping.published() as u64);
             let filled = frozen.filled.get(number).copied().unwrap_or(0);
             Some(LogRecord { end, filled, ..*record })
         });
@@ -99,13 +100,7 @@ impl Shared {
         let limit = self.options.sizes.fold_limit;
         let last = last.filter(|log| log.mapping.published() <= limit);
         let folded: BTreeMap<_, _> = last.into_iter().map(|log| (log.id.number, log)).collect();
-        {
-            let mut writer = self.writer.lock();
-            let end = writer.position();
-            if !writer.is_flushed(&self.view().active) {
-                self.freeze(&mut writer, end);
-            }
-        }
+        self.hand_over(&mut self.writer.lock());
         while self.flush_oldest((self.view().frozen.len() == 1).then_some(&folded), None)? {}
         self.drop_unused(unused)?;
         self.drop_spent(&[])?;
@@ -119,7 +114,7 @@ impl Shared {
         Ok(())
     }
 
-    fn drop_unused(&self, unused: Option<u64>) -> Result<()> {
+    pub(crate) fn drop_unused(&self, unused: Option<u64>) -> Result<()> {
         let mut manifest = self.manifest.lock();
         let Some(number) = unused.filter(|number| manifest.state().logs.contains_key(number)) else {
             return Ok(());

@@ -18,23 +18,26 @@ pub(crate) struct Intake {
     /// Whether a frame was met that does not follow the one before: it is no part of the store, nor is what
     /// lies behind it.
     pub(crate) stopped: bool,
+    /// Whether there was no memory for more: what was taken in has to be flushed first.
+    pub(crate) full: bool,
     pub(crate) recovery: Recovery,
     /// The highest position that the logs say is durable.
     durable: Position,
-    memtable: usize,
+    sizes: Sizes,
 }
 
 impl Intake {
     /// Nothing yet: all before the flushed place is in segments.
     pub(crate) fn new(sizes: &Sizes, flushed: Flushed) -> Self {
         Self {
-            tables: Tables::new(sizes.memtable, sizes.inline_limit, flushed.seq, flushed.time),
+            tables: Tables::new(sizes, flushed.seq, flushed.time),
             frozen: Vec::new(),
             end: flushed.position(),
             stopped: false,
+            full: false,
             recovery: Recovery::default(),
             durable: Position::default(),
-            memtable: sizes.memtable,
+            sizes: *sizes,
         }
     }
 
@@ -44,15 +47,22 @@ impl Intake {
         let number = log.id.number;
         let from = if number == self.end.log { self.end.offset } else { 0 };
         let (mut frames, mut entries) = (0, 0);
-        let Self { tables, end, stopped, recovery, .. } = self;
-        let found = replay(log, from, sealed, |previous_end, base_time, frame| {
+        let Self { tables, frozen, end, stopped, full, recovery, sizes, .. } = self;
+        let mut before = from;
+        let found = replay(log, from, sealed, |previous_end, base_time, frame, frame_end| {
             *stopped |= !follows((*end, tables.seq), number, previous_end, frame.seq);
             if *stopped {
                 recovery.dropped_frames += 1;
-                return Ok(());
+                return Ok(true);
             }
             (frames, entries) = (frames + 1, entries + frame.count);
-            tables.apply(log, base_time, frame)
+            tables.apply(log, base_time, frame)?;
+            tables.logged += frame_end - std::mem::replace(&mut before, frame_end);
+            if tables.is_due(sizes) {
+                frozen.push(tables.freeze(Position { log: number, offset: frame_end }));
+                *full = !tables.has_room(sizes);
+            }
+            Ok(!*full)
         })?;
         self.durable = self.durable.max(found.durable);
         self.count_dropped(&found);
@@ -63,10 +73,6 @@ impl Intake {
         self.recovery.entries += entries;
         self.recovery.bytes += found.end.saturating_sub(from);
         self.end = Position { log: number, offset: found.end };
-        if self.tables.table.table().bytes() >= self.memtable {
-            let frozen = self.tables.freeze(self.end);
-            self.frozen.push(frozen);
-        }
         // What lies behind the last frame need not be a hole: a write that failed half-way leaves bytes behind,
         // and the next log goes on. If it was one, the next frame's number says so.
         Ok(Some(found.end))

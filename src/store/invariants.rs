@@ -59,6 +59,8 @@ fn check_live(state: &State, view: &View, broken: &mut Vec<String>) {
     let filled = crate::maintain::Space::of(state).filled;
     for (home, filled) in &filled {
         match live.get(home) {
+            // Flushed up to its end before that was known to be one: it goes with the next change.
+            None if *home == ValueHome::Log(state.flushed.log) => {}
             None => broken.push(format!("nothing refers to {home:?}, and it is there")),
             Some(live) if live > filled => {
                 broken.push(format!("{live} bytes of {home:?} are live, and {filled} were put into it"));

@@ -3,6 +3,7 @@
 mod admit;
 mod background;
 mod checkpoint;
+mod compact;
 mod durability;
 mod flush;
 mod follow;
@@ -14,7 +15,9 @@ mod recover;
 mod relief;
 mod repair;
 mod replayed;
+mod rest;
 mod retain;
+mod room;
 mod scan;
 mod shape;
 mod shared;
@@ -125,8 +128,7 @@ impl Options {
     /// As for [`Options::open`].
     pub fn open_in(self, vfs: Arc<dyn Vfs>, path: impl AsRef<Path>) -> Result<Store> {
         let began = vfs.elapsed();
-        let parts = recover::open(vfs, path.as_ref(), self)?;
-        let shared = Arc::new(Shared::new(parts));
+        let shared = Arc::new(recover::open(vfs, path.as_ref(), self)?);
         shared.meters.opened(began, &shared.recovery);
         shared.start();
         Ok(Store { handle: Arc::new(Handle { shared }) })
@@ -434,11 +436,15 @@ impl Store {
     ///
     /// [`Closed`](crate::ErrorKind::Closed).
     pub fn snapshot(&self) -> Result<Snapshot> {
-        Ok(Snapshot::new(&self.shared().readers, self.shared().snapshot()?))
+        let (view, seq) = self.shared().snapshot()?;
+        self.shared().check_readers(&view)?;
+        Ok(Snapshot::new(&self.shared().readers, (view, seq)))
     }
 
     fn passing(&self) -> Result<Snapshot> {
-        Ok(Snapshot::passing(&self.shared().readers, self.shared().snapshot()?))
+        let (view, seq) = self.shared().snapshot()?;
+        self.shared().check_readers(&view)?;
+        Ok(Snapshot::passing(&self.shared().readers, (view, seq)))
     }
 
     /// A boundary: everything written before it is durable when it returns.
@@ -531,6 +537,31 @@ impl Store {
     /// is removed; [`Poisoned`](crate::ErrorKind::Poisoned) as for [`Store::flush`].
     pub fn checkpoint(&self, dir: impl AsRef<Path>) -> Result<Checkpoint> {
         self.counted(self.shared().checkpoint(dir.as_ref()))
+    }
+
+    /// Makes the store as small as it gets, as far as keys begin with these bytes; all of it for an empty prefix.
+    /// What was deleted, overwritten or has ended goes, and values move out of files that are partly dead. Writers
+    /// go on; what they write meanwhile is left as it is. It is never necessary, for the store does by itself
+    /// what pays.
+    ///
+    /// `progress` is told about how many bytes have been read and how many there are. It must not close the store.
+    ///
+    /// ```
+    /// # let store = siltstone::Store::in_memory()?;
+    /// store.put("a", "1")?;
+    /// store.delete("a")?;
+    /// store.compact("", |done, total| assert!(done <= total))?;
+    /// assert_eq!(store.stats().disk_bytes, 0);
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::ErrorKind::Closed), also if the store is closed meanwhile;
+    /// [`NoSpace`](crate::ErrorKind::NoSpace), [`Io`](crate::ErrorKind::Io) and
+    /// [`Corruption`](crate::ErrorKind::Corruption) as for [`Store::get`], and then it is done in part.
+    pub fn compact(&self, prefix: impl AsRef<[u8]>, mut progress: impl FnMut(u64, u64)) -> Result<()> {
+        self.shared().compact(prefix.as_ref(), &mut progress)
     }
 
     /// Reads all of the store as it is now, without stopping writers, and tells what of it is damaged: every

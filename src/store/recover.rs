@@ -13,7 +13,8 @@ use crate::options::{Options, SyncPolicy};
 use crate::reserve::Reserve;
 use crate::segment::Segment;
 use crate::store::replayed::Replayed;
-use crate::store::shared::Parts;
+use crate::store::shared::{Parts, Shared};
+use crate::store::stats::Recovery;
 use crate::store::view::View;
 use crate::store::write::Writer;
 use crate::values::ValueFile;
@@ -22,7 +23,7 @@ use crate::vfs::{Access, Vfs};
 pub(crate) const LOCK: &str = "LOCK";
 
 /// Opens the store in `dir`, or makes one there.
-pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Parts> {
+pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Shared> {
     options.check()?;
     if !options.create && !is_store(&*vfs, dir)? {
         let dir = dir.display();
@@ -30,30 +31,47 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Pa
     }
     vfs.create_dir_all(dir)
         .map_err(|error| Error::io(format!("cannot create directory {}", dir.display()), error))?;
-    let lock = lock(&*vfs, dir)?;
-    let mut manifest = crate::manifest::recover(&vfs, dir)?;
-    let unnamed = sweep(&*vfs, dir, &manifest)?;
+    let mut lock = lock(&*vfs, dir)?;
+    let mut recovery = Recovery::default();
+    loop {
+        let (mut parts, is_whole) = read(&vfs, dir, &options)?;
+        recovery = recovery.and(parts.recovery);
+        parts.recovery = recovery;
+        let shared = Shared::new(parts, lock);
+        if is_whole {
+            return Ok(shared);
+        }
+        // The logs hold more than memory may: what fits is flushed, then the rest is read.
+        while shared.flush_waiting(None)? {}
+        lock = shared.into_lock()?;
+    }
+}
+
+/// Reads the manifest, and of the logs what memory can hold; whether that is all.
+fn read(vfs: &Arc<dyn Vfs>, dir: &Path, options: &Options) -> Result<(Parts, bool)> {
+    let mut manifest = crate::manifest::recover(vfs, dir)?;
+    let unnamed = sweep(&**vfs, dir, &manifest)?;
     let segments = manifest.state().segments.values();
-    let segments = segments.map(|record| open_segment(&*vfs, dir, record)).collect::<Result<Vec<_>>>()?;
+    let segments = segments.map(|record| open_segment(&**vfs, dir, record)).collect::<Result<Vec<_>>>()?;
     let values = manifest.state().values.values();
-    let values = values.map(|record| ValueFile::open(&*vfs, dir, record.number, record.len));
+    let values = values.map(|record| ValueFile::open(&**vfs, dir, record.number, record.len));
     let values = values.collect::<Result<Vec<_>>>()?;
     let version = Version::new(segments, values).covered(manifest.state());
-    let replayed = Replayed::read(&*vfs, dir, &options, manifest.state())?;
+    let replayed = Replayed::read(&**vfs, dir, options, manifest.state())?;
     manifest.amend(&replayed.edit)?;
     let reserve = Arc::new(Reserve::new(&vfs, dir));
     manifest.rely_on(&reserve);
     let state = manifest.state();
     let (next_log, next_segment) = (state.next_log, state.next_segment);
     let manifest = Arc::new(Mutex::new(manifest));
-    let space = space(&vfs, dir, &options, (&manifest, &reserve));
+    let space = space(vfs, dir, options, (&manifest, &reserve));
     let Replayed { intake, logs, mut leftovers, .. } = replayed;
     leftovers.unnamed = unnamed;
     let view = View::new(&intake.tables, intake.frozen, Arc::new(version), logs);
-    let (durable, recovery) = (intake.end, intake.recovery);
+    let (durable, recovery, is_whole) = (intake.end, intake.recovery, !intake.full);
     let writer = Writer::new(space, intake.tables, durable, next_log);
-    let dir = dir.into();
-    Ok(Parts {
+    let (vfs, dir, options) = (vfs.clone(), dir.into(), options.clone());
+    let parts = Parts {
         vfs,
         dir,
         options,
@@ -65,8 +83,8 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Pa
         next_segment,
         recovery,
         leftovers,
-        lock,
-    })
+    };
+    Ok((parts, is_whole))
 }
 
 /// Whether a store was ever opened in this directory. One that nothing was written to yet has only its

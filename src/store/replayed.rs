@@ -51,11 +51,13 @@ impl Replayed {
             let log = open_log(vfs, dir, record)?;
             if record.number < state.flushed.log {
                 replaying.keep(log)?;
-            } else {
+            } else if !replaying.replayed.intake.full {
                 replaying.log(&log, record)?;
             }
         }
-        replaying.replayed.intake.check()?;
+        if !replaying.replayed.intake.full {
+            replaying.replayed.intake.check()?;
+        }
         replaying.sync()?;
         Ok(replaying.replayed)
     }
@@ -77,6 +79,12 @@ impl Replaying {
             leftovers.dropped.push(record.number);
             return Ok(());
         };
+        if intake.full {
+            // There is more in it.
+            self.dirty.push(log.clone());
+            self.replayed.logs.push(log.clone());
+            return Ok(());
+        }
         let filled = intake.tables.filled.get(&record.number).copied().unwrap_or(0);
         // What is flushed of it is not replayed. One that has an end was counted whole.
         let filled = if record.end.is_some() { record.filled } else { record.filled + filled };

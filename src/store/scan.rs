@@ -8,6 +8,7 @@ use crate::entry::{Place, Pointer};
 use crate::error::Result;
 use crate::key::Key;
 use crate::store::readers::{Held, Lender, Walking};
+use crate::store::room::Charge;
 use crate::store::value::{Home, Stat, Value};
 use crate::store::view::{View, decode};
 
@@ -30,12 +31,14 @@ pub(crate) struct Walk {
 
 struct Front {
     cursor: MergeCursor,
+    _memory: Charge,
     /// The key whose versions are being passed; none before the first.
     passing: Option<Vec<u8>>,
 }
 
 struct Back {
     cursor: MergeCursor,
+    _memory: Charge,
     /// The newest visible version of a key found so far: versions come oldest first.
     key: Vec<u8>,
     seq: u64,
@@ -76,7 +79,8 @@ impl Walk {
             none => {
                 let sources = self.view.sources((&self.first, self.end.as_deref()), self.after, self.seq);
                 let cursor = MergeCursor::forward(sources, Some((&self.first, u64::MAX)))?;
-                none.insert(Front { cursor, passing: None })
+                let _memory = self.view.iterators.charge(cursor.memory())?;
+                none.insert(Front { cursor, _memory, passing: None })
             }
         };
         let cursor = &mut front.cursor;
@@ -126,7 +130,8 @@ impl Walk {
                 let sources = self.view.sources((&self.first, self.end.as_deref()), self.after, self.seq);
                 let end = self.end.as_deref().map(|end| (end, u64::MAX));
                 let cursor = MergeCursor::backward(sources, end)?;
-                none.insert(Back { cursor, key: Vec::new(), seq: 0, entry: Vec::new() })
+                let _memory = self.view.iterators.charge(cursor.memory())?;
+                none.insert(Back { cursor, _memory, key: Vec::new(), seq: 0, entry: Vec::new() })
             }
         };
         let taken = self.front.as_ref().and_then(|front| front.passing.as_deref());

@@ -8,8 +8,11 @@ use crate::cover::{Cover, Covers, outermost};
 use crate::cursor::Source;
 use crate::entry::{Entry, Place, ValueHome};
 use crate::error::{ErrorKind, Result};
-use crate::maintain::{Claim, Fate, Merge, Output, Plan, Rehome, Space, covered, ended, is_bottom, plan};
+use crate::maintain::{
+    Claim, Fate, Merge, Output, Plan, Rehome, Space, covered, ended, is_bottom, plan, plan_at_rest,
+};
 use crate::manifest::{Edit, LogRecord, SegmentRecord, State, Version};
+use crate::options::Sizes;
 use crate::retention::Rules;
 use crate::segment::Segment;
 use crate::store::observe::Weight;
@@ -63,17 +66,24 @@ impl Shared {
         // What holds a value that can no longer be read stays as it is.
         let damaged = self.damaged.lock();
         space.filled.retain(|home, _| !damaged.contains(home));
-        let mut sizes = self.options.sizes;
-        if self.closed.load(Ordering::Acquire) {
-            // What rests should be small; and closing does only what is soon done.
-            sizes.dead_slack /= 16;
+        let (view, now) = (self.view(), self.vfs.now());
+        let sizes = &self.options.sizes;
+        if self.is_resting() {
+            return plan_at_rest(&view.version, &space, &sizes.at_rest(), now);
         }
         if self.relief.is_full() {
             // Space is worth any work, and there is little to do it with.
-            (sizes.dead_slack, sizes.level0_segments) = (0, 1);
+            let sizes = Sizes { dead_slack: 0, level0_segments: 1, ..*sizes };
             space.room = self.reserve.free();
+            return plan(&view.version, &space, &sizes, now);
         }
-        plan(&self.view().version, &space, &sizes, self.vfs.now())
+        if !self.is_crowded()
+            && let Some(plan) =
+                self.compaction.plan(&view, &space, self.next_segment.load(Ordering::Relaxed), now)
+        {
+            return Some(plan);
+        }
+        plan(&view.version, &space, sizes, now)
     }
 
     /// A merge that drops nothing but old versions, moves no value, and does nothing else meanwhile.
@@ -92,6 +102,7 @@ impl Shared {
             now: self.vfs.now(),
             rules,
             segment_size: self.options.sizes.segment,
+            segment_memory: self.options.sizes.segment_memory,
             next_number: Box::new(|| self.next_segment.fetch_add(1, Ordering::Relaxed)),
             rehome: Box::new(|_, _, _| Ok(Fate::Stay)),
             covers: Covers::default(),
@@ -232,6 +243,9 @@ impl Shared {
         let live = version.live_bytes();
         edit.dropped_values = drop_dead_values(&mut version, &live);
         edit.values.retain(|file| !edit.dropped_values.contains(&file.number));
+        // A checkpoint may have given a log its end since the edit was thought of.
+        let known = &manifest.state().logs;
+        edit.logs.retain(|log| known.get(&log.number).is_some_and(|known| known.end.is_none()));
         edit.dropped_logs = dead_logs(&live, manifest.state(), &edit);
         edit.logs.retain(|log| !edit.dropped_logs.contains(&log.number));
         manifest.commit(&edit)?;
@@ -240,9 +254,11 @@ impl Shared {
             view.covers = Arc::new(Covers::new(waiting.chain(&version.covers).cloned().collect()));
             view.version = Arc::new(version);
             view.logs.retain(|log| !edit.dropped_logs.contains(&log.id.number));
-            if let Some(flushed) = edit.flushed {
+            if edit.flushed.is_some() {
                 view.frozen.remove(0);
-                let complete = view.logs.iter_mut().filter(|log| log.id.number < flushed.log);
+                let state = manifest.state();
+                let is_flushed = |number| state.logs.get(&number).is_none_or(|log| state.is_flushed(log));
+                let complete = view.logs.iter_mut().filter(|log| is_flushed(log.id.number));
                 complete.for_each(|log| log.file = None);
             }
         });
@@ -301,7 +317,9 @@ type Live = BTreeMap<ValueHome, u64>;
 /// Logs that no segment refers to, nor any memtable: all that is in them is flushed.
 fn dead_logs(live: &Live, state: &State, edit: &Edit) -> Vec<u64> {
     let flushed = edit.flushed.unwrap_or(state.flushed);
-    let numbers = state.logs.range(..flushed.log).map(|(number, _)| *number);
+    let as_edited = |log: &LogRecord| edit.logs.iter().find(|edited| edited.number == log.number).copied();
+    let logs = state.logs.range(..=flushed.log).map(|(_, log)| as_edited(log).unwrap_or(*log));
+    let numbers = logs.filter(|log| log.is_flushed(flushed)).map(|log| log.number);
     numbers.filter(|number| !live.contains_key(&ValueHome::Log(*number))).collect()
 }
 

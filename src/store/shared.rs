@@ -16,6 +16,7 @@ use crate::options::{Options, SyncPolicy};
 use crate::reserve::Reserve;
 use crate::store::admit::Waiting;
 use crate::store::background::Background;
+use crate::store::compact::Compacting;
 use crate::store::durability::{Durability, Written};
 use crate::store::observe::Meters;
 use crate::store::readers::Readers;
@@ -50,6 +51,9 @@ pub(crate) struct Shared {
     pub(crate) closed: AtomicBool,
     /// Held while the store is closed.
     pub(crate) closing: ReentrantMutex<()>,
+    /// Whether nobody writes, so that there is time to make the store small.
+    pub(crate) resting: AtomicBool,
+    pub(crate) compaction: Compacting,
     pub(crate) recovery: Recovery,
     pub(crate) leftovers: Mutex<Leftovers>,
     /// Files with a value that could not be moved, for it can no longer be read.
@@ -72,11 +76,10 @@ pub(crate) struct Parts {
     pub(crate) next_segment: u64,
     pub(crate) recovery: Recovery,
     pub(crate) leftovers: Leftovers,
-    pub(crate) lock: Box<dyn LockGuard>,
 }
 
 impl Shared {
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts, lock: Box<dyn LockGuard>) -> Self {
         let (vfs, options) = (&parts.vfs, &parts.options);
         let immediate = options.sync_policy == SyncPolicy::Immediate;
         let meters = Meters::new(vfs.clone(), immediate, options.on_event.clone());
@@ -99,12 +102,21 @@ impl Shared {
             next_segment: AtomicU64::new(parts.next_segment),
             closed: AtomicBool::new(false),
             closing: ReentrantMutex::new(()),
+            resting: AtomicBool::new(false),
+            compaction: Compacting::default(),
             recovery: parts.recovery,
             leftovers: Mutex::new(parts.leftovers),
             damaged: Mutex::default(),
-            lock: Mutex::new(Some(parts.lock)),
+            lock: Mutex::new(Some(lock)),
             companion: OnceLock::new(),
         }
+    }
+
+    /// Gives the lock back, for the store to be opened once more.
+    pub(crate) fn into_lock(self) -> Result<Box<dyn LockGuard>> {
+        self.lock
+            .into_inner()
+            .ok_or_else(|| Error::new(ErrorKind::Closed, "the store was closed; open it again"))
     }
 
     #[inline]

@@ -23,6 +23,19 @@ pub struct Recovery {
     pub dropped_bytes: u64,
 }
 
+impl Recovery {
+    /// Both, one after the other.
+    pub(crate) fn and(self, next: Self) -> Self {
+        Self {
+            frames: self.frames + next.frames,
+            entries: self.entries + next.entries,
+            bytes: self.bytes + next.bytes,
+            dropped_frames: self.dropped_frames + next.dropped_frames,
+            dropped_bytes: self.dropped_bytes + next.dropped_bytes,
+        }
+    }
+}
+
 /// The segments of one level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

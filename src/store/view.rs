@@ -16,6 +16,7 @@ use crate::log::{LogFile, Position};
 use crate::manifest::Version;
 use crate::memtable::Memtable;
 use crate::segment::{Segment, key_hash};
+use crate::store::room::Gauge;
 use crate::store::value::{Home, Stat, Value};
 use crate::store::write::Tables;
 use crate::vfs::{Mapping, Vfs};
@@ -30,6 +31,8 @@ pub(crate) struct Frozen {
     pub(crate) time: u64,
     /// How many bytes of metadata and values had been put into each log that was not flushed.
     pub(crate) filled: BTreeMap<u64, u64>,
+    /// Whether nothing follows in that log.
+    pub(crate) log_ended: bool,
     /// The ranges that were deleted while it was in use.
     pub(crate) covers: Vec<Arc<Cover>>,
 }
@@ -44,6 +47,8 @@ pub(crate) struct View {
     pub(crate) logs: Vec<LogFile>,
     /// All deleted ranges: the version's, and those that are not flushed.
     pub(crate) covers: Arc<Covers>,
+    /// What all iterators of the store take.
+    pub(crate) iterators: Arc<Gauge>,
 }
 
 /// Where the encoded entry lies, for those who want to keep it.
@@ -63,7 +68,8 @@ impl View {
         let waiting = frozen.iter().flat_map(|frozen| &frozen.covers);
         let covers = version.covers.iter().chain(waiting).chain(&tables.covers).cloned();
         let covers = Arc::new(Covers::new(covers.collect()));
-        Self { active: tables.table.table().clone(), frozen, version, logs, covers }
+        let (active, iterators) = (tables.table.table().clone(), tables.iterators.clone());
+        Self { active, frozen, version, logs, covers, iterators }
     }
 
     /// The length of all files, as far as they are written.

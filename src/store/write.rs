@@ -10,9 +10,11 @@ use crate::entry::{Entry, Place, Pointer, ValueHome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Action, Appender, Frame, FrameOp, Grant, LogFile, Position, Space, TableBuilder};
 use crate::memtable::{ChunkPool, Memtable, MemtableCursor, MemtableWriter, memtable};
+use crate::options::Sizes;
 use crate::store::admit::{MAX_FROZEN, Manner};
 use crate::store::durability::Written;
 use crate::store::relief::Hope;
+use crate::store::room::Gauge;
 use crate::store::shared::Shared;
 use crate::store::view::Frozen;
 
@@ -42,6 +44,7 @@ pub(crate) struct Writer {
 /// The memtable in use and what goes into it: the same for a write and for a replay.
 pub(crate) struct Tables {
     pool: Arc<ChunkPool>,
+    pub(crate) iterators: Arc<Gauge>,
     pub(crate) table: MemtableWriter,
     /// The newest sequence number given out.
     pub(crate) seq: u64,
@@ -51,16 +54,30 @@ pub(crate) struct Tables {
     pub(crate) filled: BTreeMap<u64, u64>,
     /// The ranges that were deleted since the memtable was begun.
     pub(crate) covers: Vec<Arc<Cover>>,
+    /// How much log was written since then, in bytes.
+    pub(crate) logged: u64,
     inline_limit: usize,
     entry: Vec<u8>,
 }
 
 impl Tables {
-    pub(crate) fn new(memtable_size: usize, inline_limit: usize, seq: u64, time: u64) -> Self {
-        let pool = ChunkPool::new(memtable_size);
+    pub(crate) fn new(sizes: &Sizes, seq: u64, time: u64) -> Self {
+        let pool = ChunkPool::new(sizes.memtable, sizes.memtables);
+        let iterators = Gauge::new(sizes.iterators);
         let (table, _) = memtable(&pool);
-        let (filled, covers) = (BTreeMap::new(), Vec::new());
-        Self { pool, table, seq, time, filled, covers, inline_limit, entry: Vec::new() }
+        let (filled, covers, inline_limit) = (BTreeMap::new(), Vec::new(), sizes.inline_limit);
+        let entry = Vec::new();
+        Self { pool, iterators, table, seq, time, filled, covers, logged: 0, inline_limit, entry }
+    }
+
+    /// Whether the memtable is due for a flush: it is full, or refers to much log.
+    pub(crate) fn is_due(&self, sizes: &Sizes) -> bool {
+        self.table.table().bytes() >= sizes.memtable || self.logged >= sizes.log_per_memtable
+    }
+
+    /// Whether there is room for one more full memtable.
+    pub(crate) fn has_room(&self, sizes: &Sizes) -> bool {
+        self.pool.used().saturating_add(sizes.memtable) <= sizes.memtables
     }
 
     /// Puts a frame's operations, whose payloads lie in this log, into the memtable.
@@ -111,11 +128,13 @@ impl Tables {
     pub(crate) fn freeze(&mut self, end: Position) -> Frozen {
         let (table, _) = memtable(&self.pool);
         let full = std::mem::replace(&mut self.table, table);
+        self.logged = 0;
         let open = self.filled.split_off(&end.log);
         let mut filled = std::mem::replace(&mut self.filled, open);
         filled.extend(self.filled.get(&end.log).map(|bytes| (end.log, *bytes)));
         let covers = std::mem::take(&mut self.covers);
-        Frozen { table: full.table().clone(), end, seq: self.seq, time: self.time, filled, covers }
+        let table = full.table().clone();
+        Frozen { table, end, log_ended: false, seq: self.seq, time: self.time, filled, covers }
     }
 }
 
@@ -137,6 +156,16 @@ impl Writer {
 
     pub(crate) fn seq(&self) -> u64 {
         self.tables.seq
+    }
+
+    /// Bytes of memory that memtables take, those that readers hold among them.
+    pub(crate) fn memory_used(&self) -> usize {
+        self.tables.pool.used()
+    }
+
+    /// Whether the memtable has grown enough to be flushed.
+    pub(crate) fn is_due(&self, sizes: &Sizes) -> bool {
+        self.tables.is_due(sizes)
     }
 
     /// Where the next frame goes, or what comes after all frames.
@@ -169,6 +198,23 @@ impl Writer {
     pub(crate) fn stop(&mut self) -> (Option<LogFile>, Option<u64>) {
         let unused = self.space.stop();
         (self.end_log(), unused)
+    }
+
+    /// How much log was written since the memtable in use began, in bytes.
+    pub(crate) fn logged(&self) -> u64 {
+        self.tables.logged
+    }
+
+    /// Ends the log in use, and the thread that makes logs ahead; the number of one that it had made.
+    pub(crate) fn settle(&mut self) -> Option<u64> {
+        let (_, unused) = self.stop();
+        self.next_log = self.next_log.max(unused.map_or(0, |number| number + 1));
+        unused
+    }
+
+    /// The number of the next log.
+    pub(crate) fn next_log(&self) -> u64 {
+        self.next_log
     }
 
     /// Ends the log in use: it is synced with the others, and the next frame starts a new one.
@@ -211,6 +257,7 @@ impl Writer {
 impl Shared {
     /// Writes operations as one frame and shows them, unless the policy has them wait for their sync.
     pub(crate) fn commit(self: &Arc<Self>, ops: &[Op<'_>], manner: Manner) -> Result<Position> {
+        self.check_memory(ops)?;
         let mut writer = self.admit(manner, ops.iter().all(|op| op.value().is_none()))?;
         if ops.is_empty() {
             return Ok(writer.position());
@@ -284,10 +331,16 @@ impl Shared {
         self.meters.wrote(ops, (log.offset() - offset) as u64);
         writer.space.look_ahead(log, || self.grant(table_bytes, urgent).headroom);
         let position = log.position();
+        writer.tables.logged += position.offset - offset as u64;
         if !self.is_immediate() {
             self.show(writer.tables.seq);
         }
+        if ops.len() > 1 {
+            // The memory of a large batch is wanted elsewhere.
+            writer.builder.clear();
+        }
         self.freeze_if_full(writer, position);
+        self.note_log(writer, position.offset - offset as u64);
         if writer.tables.covers.len() > covered {
             writer.hope = Hope::default();
             let _ = self.nudge();
@@ -339,8 +392,7 @@ impl Shared {
     }
 
     fn freeze_if_full(self: &Arc<Self>, writer: &mut Writer, end: Position) {
-        let size = self.options.sizes.memtable;
-        if writer.table_bytes() < size || self.view().frozen.len() >= MAX_FROZEN {
+        if !writer.tables.is_due(&self.options.sizes) || !self.may_freeze(writer) {
             return;
         }
         self.freeze(writer, end);
@@ -348,9 +400,18 @@ impl Shared {
         let _ = self.nudge();
     }
 
+    /// Has the background thread look after the store, once there is something that it can do when it rests.
+    fn note_log(self: &Arc<Self>, writer: &Writer, written: u64) {
+        let (limit, logged) = (self.options.sizes.fold_limit as u64, writer.tables.logged);
+        if logged >= limit && logged - written.min(logged) < limit {
+            let _ = self.nudge();
+        }
+    }
+
     /// Hands the memtable over to be flushed.
     pub(crate) fn freeze(&self, writer: &mut Writer, end: Position) {
-        let frozen = writer.tables.freeze(end);
+        let mut frozen = writer.tables.freeze(end);
+        frozen.log_ended = writer.log.is_none() && self.view().log(end.log).is_some();
         let active = writer.tables.table.table().clone();
         self.change_view(|view| {
             view.frozen.push(frozen);

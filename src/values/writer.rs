@@ -9,7 +9,7 @@ use crate::values::file::{header, path};
 use crate::vfs::{File, Vfs};
 
 /// How much is collected for one write.
-const CHUNK: usize = 1 << 20;
+const CHUNK: usize = 256 << 10;
 
 /// A value file that is being written. Dropped before it is finished, it leaves a useless file.
 #[derive(Debug)]

@@ -24,11 +24,13 @@ pub(crate) fn tiny() -> Sizes {
         first_log: 1 << 10,
         full_log: 4 << 10,
         memtable: 4 << 10,
+        memtables: 36 << 10,
         segment: 1 << 10,
         level0_segments: 2,
         level1: 4 << 10,
         dead_slack: 1 << 10,
         fold_limit: 2 << 10,
+        ..Sizes::default()
     }
 }
 

@@ -36,7 +36,8 @@ pub(super) struct Pursuit {
 
 impl Pursuit {
     pub(super) fn new(vfs: &Arc<dyn Vfs>, dir: &Path, sizes: Sizes) -> Self {
-        let sizes = Sizes { memtable: sizes.memtable.min(MEMTABLE), ..sizes };
+        // Whoever only looks cannot flush: what its owner holds in memory, it must.
+        let sizes = Sizes { memtable: sizes.memtable.min(MEMTABLE), memtables: usize::MAX, ..sizes };
         Self {
             dir: dir.into(),
             sizes,

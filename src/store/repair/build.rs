@@ -53,6 +53,7 @@ impl Build<'_, '_> {
             now: 0,
             rules: &rules,
             segment_size: self.sizes.segment,
+            segment_memory: self.sizes.segment_memory,
             next_number: Box::new(|| self.numbers.next()),
             rehome,
             covers: self.gathered.covers.clone(),

@@ -36,7 +36,7 @@ pub(super) struct Runs<'a> {
 
 impl<'a> Runs<'a> {
     pub(super) fn new(vfs: &'a dyn Vfs, dir: &'a Path, numbers: &'a Numbers, limit: usize) -> Self {
-        let pool = ChunkPool::new(limit);
+        let pool = ChunkPool::new(limit, limit);
         let (table, _) = memtable(&pool);
         Self { vfs, dir, numbers, limit, pool, table, segments: Vec::new(), paths: Vec::new() }
     }

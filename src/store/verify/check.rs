@@ -111,11 +111,11 @@ impl Subject {
             let name = crate::log::name(record.number);
             let from = if record.number == end.log { end.offset } else { 0 };
             let mut gap = false;
-            let found = replay(log, from, record.end, |previous_end, _, frame| {
+            let found = replay(log, from, record.end, |previous_end, _, frame, _| {
                 gap |= !follows((end, seq), record.number, previous_end, frame.seq);
                 seq = frame.seq + frame.count.saturating_sub(1);
                 (0..frame.count).for_each(|_| findings.entry());
-                Ok(())
+                Ok(true)
             });
             findings.read(log.mapping.published() as u64);
             let found = match found {
@@ -131,7 +131,7 @@ impl Subject {
             }
             let bytes = match found.stop {
                 Stop::Hole { bytes, .. } => bytes,
-                Stop::End => self.remains(record, log, found.end, findings),
+                Stop::End | Stop::Enough => self.remains(record, log, found.end, findings),
             };
             if bytes > 0 {
                 let offset = found.end;
