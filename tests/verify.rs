@@ -345,7 +345,7 @@ fn a_store_on_a_disk_is_verified_while_another_owner_writes_it() {
         let path = dir.path().to_owned();
         let writer = std::thread::spawn(move || {
             let mut store = store;
-            for start in (0..1_000).step_by(40) {
+            for start in (0..400).step_by(40) {
                 fill(&store, start..start + 40);
                 if start % 200 == 0 {
                     store.close().unwrap();
