@@ -173,7 +173,7 @@ fn dropping_takes_one_edit() {
     filled(&vfs, 20_000).close().unwrap();
     let store = open(&vfs, SyncPolicy::SyncOnBoundary, Sizes::default()).unwrap();
     let segments: usize = store.stats().levels.iter().map(|level| level.segments).sum();
-    assert!(segments > 10);
+    assert!(segments > 3, "{segments} segments");
     let manifest = |vfs: &FaultVfs| {
         let writes = |operation: &&Operation| {
             operation.kind == OperationKind::Write && operation.name.starts_with("MANIFEST")
