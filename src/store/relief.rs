@@ -115,6 +115,7 @@ impl Shared {
     ) -> Result<Position> {
         let mut appended = self.append(writer, ops, false);
         if !is_no_space(&appended) {
+            self.meters.note_space(&appended);
             return appended;
         }
         let ticket = self.relieve(writer)?;
@@ -122,6 +123,7 @@ impl Shared {
         if let Some(ticket) = ticket.filter(|_| may_wait) {
             appended = self.append_once_relieved(writer, ops, ticket)?;
         }
+        self.meters.note_space(&appended);
         let urgent = ops.iter().all(|op| op.value().is_none());
         if urgent && is_no_space(&appended) { self.append(writer, ops, true) } else { appended }
     }

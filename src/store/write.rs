@@ -280,19 +280,13 @@ impl Shared {
     }
 
     /// Appends one frame. An urgent one may take space that is held back.
+    #[inline]
     pub(crate) fn append(
         self: &Arc<Self>,
         writer: &mut Writer,
         ops: &[Op<'_>],
         urgent: bool,
     ) -> Result<Position> {
-        let appended = self.try_append(writer, ops, urgent);
-        self.meters.note_space(&appended);
-        appended
-    }
-
-    #[inline]
-    fn try_append(self: &Arc<Self>, writer: &mut Writer, ops: &[Op<'_>], urgent: bool) -> Result<Position> {
         self.part(writer, ops);
         writer.builder.clear();
         for op in ops {
