@@ -164,7 +164,8 @@ fn writers_go_on_meanwhile() {
     for index in 0..written.min(500) {
         assert_eq!(&*store.get(key("state", index)).unwrap().unwrap(), value(index, 9));
     }
-    assert_eq!(store.stats().dead_bytes, 0);
+    let stats = store.stats();
+    assert!(stats.dead_bytes <= stats.live_bytes / 20, "{stats:?}");
 }
 
 #[test]

@@ -160,3 +160,21 @@ fn a_store_that_is_written_is_not_repaired() {
     drop(capture.stdin.take());
     assert!(capture.wait().unwrap().success());
 }
+
+#[test]
+fn compact_gives_space_back() {
+    let place = captured();
+    let keys = place.run(["list", "logs/"]).ok().out().lines().map(str::to_owned).collect::<Vec<_>>();
+    for key in &keys[..50] {
+        place.run(["delete", key]).ok();
+    }
+    let compacted = place.run(["compact", "--json"]).json();
+    assert!(compacted["bytes"].as_u64().unwrap() > 0 && compacted["bytes_before"].as_u64().unwrap() > 0);
+    assert_eq!(place.run(["list", "logs/"]).ok().out().lines().count(), keys.len() - 50);
+    assert_eq!(place.run(["stats", "--json"]).json()["dead_bytes"], json!(0));
+    let text = place.run(["compact", "--prefix", "config/"]).ok();
+    assert!(text.out().contains("on disk"), "{}", text.out());
+    let dir = place.store();
+    place.run(["compact".as_ref(), dir.as_os_str(), "--store".as_ref(), "nowhere".as_ref()]).ok();
+    place.run(["compact", "nowhere"]).fails(2, &["no store", "nowhere"]);
+}

@@ -6,7 +6,7 @@ use std::fs;
 
 use common::Place;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "capture",
     "put",
     "get",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 14] = [
     "list",
     "scan",
     "stats",
+    "compact",
     "checkpoint",
     "verify",
     "repair",

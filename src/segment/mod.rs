@@ -5,7 +5,7 @@
 //! ```
 //! Items are (key, sequence number, encoded entry), by key ascending, then by sequence number descending;
 //! there may be several versions of a key. Each part ends with its CRC-32: a block's is checked on every
-//! read, before any of its bytes is believed, the others' when the segment is opened. The parts are
+//! read, before any of its bytes is believed, the others' when they are first used. The parts are
 //! described where they are written: [`block`], [`filter`], [`index`], [`properties`], [`footer`].
 
 mod block;

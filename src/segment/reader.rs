@@ -1,9 +1,13 @@
-//! An open segment: all of it mapped, all but its blocks checked.
+//! An open segment: all of it mapped, and no part of it believed before its checksum was verified.
+//!
+//! Blocks are checked whenever they are read, filter and index once, when they are first used: a store of many
+//! segments opens without reading them.
 
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::codec::Malformed;
 use crate::error::{Error, ErrorKind, Result};
@@ -23,10 +27,43 @@ pub(crate) struct Segment {
     mapping: Arc<Mapping>,
     path: PathBuf,
     number: u64,
-    /// Where the filter and the index lie, without their checksums.
-    filter: Range<usize>,
-    index: Range<usize>,
+    filter: Part,
+    index: Part,
+    /// How many bytes of blocks there are, for the index to fit.
+    blocks: u64,
     properties: Properties,
+}
+
+/// A part that is checked when it is first used.
+struct Part {
+    /// Where it lies, with its checksum.
+    range: Range<usize>,
+    holds: AtomicBool,
+}
+
+impl Part {
+    fn new(range: &Range<u64>) -> Result<Self, Malformed> {
+        let place = |at: u64| usize::try_from(at).map_err(|_| Malformed);
+        Ok(Self { range: place(range.start)?..place(range.end)?, holds: AtomicBool::new(false) })
+    }
+
+    /// Its bytes, without the checksum, which holds; and so does what `check` looks for.
+    #[inline]
+    fn read<'a>(
+        &self,
+        file: &'a [u8],
+        check: impl FnOnce(&'a [u8]) -> Result<(), Malformed>,
+    ) -> Result<&'a [u8], Malformed> {
+        let sealed = file.get(self.range.clone()).ok_or(Malformed)?;
+        // The bytes never change: whoever sees the mark sees what it was set for.
+        if self.holds.load(Ordering::Relaxed) {
+            return sealed.split_last_chunk::<4>().map(|(body, _)| body).ok_or(Malformed);
+        }
+        let body = unseal(sealed)?;
+        check(body)?;
+        self.holds.store(true, Ordering::Relaxed);
+        Ok(body)
+    }
 }
 
 /// A version of a key.
@@ -40,6 +77,14 @@ pub(crate) struct Found {
 impl Segment {
     /// Maps the file, and checks all but the blocks, which are checked whenever they are read.
     pub(crate) fn open(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<Arc<Self>> {
+        let segment = Self::open_unread(vfs, path, number)?;
+        segment.filter()?;
+        segment.index()?;
+        Ok(segment)
+    }
+
+    /// Maps the file, and checks what lies at its end.
+    pub(crate) fn open_unread(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<Arc<Self>> {
         let failed = |error| Error::opening(path, error);
         let file = vfs.open_to_read(path).map_err(failed)?;
         let len = usize::try_from(file.len().map_err(failed)?)
@@ -54,14 +99,13 @@ impl Segment {
             Unusable::Malformed => damaged("footer"),
             Unusable::Newer(version) => newer(path, version),
         })?;
-        let filter = body(bytes, &footer.filter).map_err(|Malformed| damaged("filter"))?;
-        let index = body(bytes, &footer.index)
-            .and_then(|range| Index::check(slice(bytes, &range)?, footer.blocks).map(|()| range))
-            .map_err(|Malformed| damaged("index"))?;
-        let properties = body(bytes, &footer.properties)
-            .and_then(|range| Properties::from_bytes(slice(bytes, &range)?))
+        let part = |range| Part::new(range).map_err(|Malformed| damaged("footer"));
+        let (filter, index, blocks) = (part(&footer.filter)?, part(&footer.index)?, footer.blocks);
+        let properties = part(&footer.properties)?
+            .read(bytes, |_| Ok(()))
+            .and_then(Properties::from_bytes)
             .map_err(|Malformed| damaged("properties"))?;
-        Ok(Arc::new(Self { path: path.into(), number, filter, index, properties, mapping }))
+        Ok(Arc::new(Self { path: path.into(), number, filter, index, blocks, properties, mapping }))
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -98,7 +142,7 @@ impl Segment {
     /// [`key_hash`]: crate::segment::key_hash
     #[inline]
     pub(crate) fn get(&self, key: &[u8], hash: u64, seq: u64) -> Result<Option<Found>> {
-        if !filter::may_contain(self.bytes(self.filter.clone()), hash) {
+        if !filter::may_contain(self.filter()?, hash) {
             return Ok(None);
         }
         self.find(key, seq)
@@ -134,8 +178,15 @@ impl Segment {
     }
 
     #[inline]
+    fn filter(&self) -> Result<&[u8]> {
+        let filter = self.filter.read(self.mapping.bytes(), |_| Ok(()));
+        filter.map_err(|Malformed| damaged(&self.path, "filter"))
+    }
+
+    #[inline]
     pub(super) fn index(&self) -> Result<Index<'_>> {
-        Index::parse(self.bytes(self.index.clone())).map_err(|Malformed| damaged(&self.path, "index"))
+        let index = self.index.read(self.mapping.bytes(), |index| Index::check(index, self.blocks));
+        index.and_then(Index::parse).map_err(|Malformed| damaged(&self.path, "index"))
     }
 
     /// A block, its checksum checked.
@@ -155,18 +206,6 @@ impl fmt::Debug for Segment {
         let mut all = f.debug_struct("Segment");
         all.field("path", &self.path).field("len", &self.len()).finish_non_exhaustive()
     }
-}
-
-/// Where a part lies, without its checksum, which is checked.
-fn body(file: &[u8], part: &Range<u64>) -> Result<Range<usize>, Malformed> {
-    let place = |at: u64| usize::try_from(at).map_err(|_| Malformed);
-    let (start, end) = (place(part.start)?, place(part.end)?);
-    let body = unseal(slice(file, &(start..end))?)?;
-    Ok(start..start + body.len())
-}
-
-fn slice<'a>(file: &'a [u8], range: &Range<usize>) -> Result<&'a [u8], Malformed> {
-    file.get(range.clone()).ok_or(Malformed)
 }
 
 #[cold]

@@ -22,6 +22,9 @@ use crate::vfs::{Access, Vfs};
 
 pub(crate) const LOCK: &str = "LOCK";
 
+/// Footer and properties, mostly.
+const SEGMENT_END: u64 = 16 << 10;
+
 /// Opens the store in `dir`, or makes one there.
 pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Shared> {
     options.check()?;
@@ -51,6 +54,7 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Sh
 fn read(vfs: &Arc<dyn Vfs>, dir: &Path, options: &Options) -> Result<(Parts, bool)> {
     let mut manifest = crate::manifest::recover(vfs, dir)?;
     let unnamed = sweep(&**vfs, dir, &manifest)?;
+    announce(&**vfs, dir, manifest.state());
     let segments = manifest.state().segments.values();
     let segments = segments.map(|record| open_segment(&**vfs, dir, record)).collect::<Result<Vec<_>>>()?;
     let values = manifest.state().values.values();
@@ -185,13 +189,23 @@ pub(crate) fn strays(vfs: &dyn Vfs, dir: &Path, state: &State, manifest: u64) ->
     Ok(strays)
 }
 
+/// Has the ends of all segments read ahead, which opening looks at: one after the other they would have a cold
+/// disk waited for each time.
+fn announce(vfs: &dyn Vfs, dir: &Path, state: &State) {
+    for record in state.segments.values() {
+        if let Ok(file) = vfs.open_to_read(&crate::segment::path(dir, record.number)) {
+            file.will_read(record.len.saturating_sub(SEGMENT_END)..record.len);
+        }
+    }
+}
+
 pub(crate) fn open_segment(
     vfs: &dyn Vfs,
     dir: &Path,
     record: &SegmentRecord,
 ) -> Result<(usize, Arc<Segment>)> {
     let path = crate::segment::path(dir, record.number);
-    let segment = Segment::open(vfs, &path, record.number)?;
+    let segment = Segment::open_unread(vfs, &path, record.number)?;
     if segment.len() != record.len {
         return Err(too_short(&path, segment.len(), record.len));
     }

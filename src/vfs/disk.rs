@@ -286,6 +286,14 @@ impl File for DiskFile {
         synced.unwrap_or_else(|| self.sync())
     }
 
+    fn will_read(&self, range: Range<u64>) {
+        let len = std::num::NonZeroU64::new(range.end.saturating_sub(range.start));
+        if len.is_some() {
+            // Advice: without it the bytes come when they are read.
+            let _ = rustix::fs::fadvise(&self.file, range.start, len, rustix::fs::Advice::WillNeed);
+        }
+    }
+
     fn map(&self, len: usize) -> io::Result<Arc<Mapping>> {
         self.check_len(len)?;
         let mut mappings = self.mappings.lock();

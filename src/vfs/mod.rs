@@ -127,6 +127,11 @@ pub trait File: Send + Sync + Debug {
     /// ahead of a writer need not be written, nor made ready once more.
     fn sync_range(&self, range: Range<u64>) -> io::Result<()>;
 
+    /// These bytes will be read soon: whoever tells it of many files first waits for the disk only once.
+    fn will_read(&self, range: Range<u64>) {
+        let _ = range;
+    }
+
     /// Maps the first `len` bytes for reading, all of them published. The file must be that long.
     fn map(&self, len: usize) -> io::Result<Arc<Mapping>>;
 

@@ -2,6 +2,7 @@
 
 mod capture;
 mod checkpoint;
+mod compact;
 mod completions;
 mod delete;
 mod exists;
@@ -47,6 +48,7 @@ Examples:
   siltstone put config/router router.json     store a file under a key
   siltstone get config/router                 print it
   siltstone retain logs/ 30d 50GB             keep that much of the logs
+  siltstone compact                           give back the space of what is gone
   siltstone checkpoint backups/monday         another store of all there is now
   siltstone verify                            is it all as it was written?
   siltstone repair                            if not, save what can be saved
@@ -70,6 +72,7 @@ enum Command {
     Scan(scan::Scan),
     Tail(tail::Tail),
     Stats(stats::StatsOf),
+    Compact(compact::Compact),
     Checkpoint(checkpoint::Checkpoint),
     Verify(verify::Verify),
     Repair(repair::Repair),
@@ -91,6 +94,7 @@ pub(crate) fn run(cli: Cli) -> Result<Status> {
         Command::Scan(scan) => scan.run(&home),
         Command::Tail(tail) => tail.run(&home),
         Command::Stats(stats) => stats.run(&home),
+        Command::Compact(compact) => compact.run(&home),
         Command::Checkpoint(checkpoint) => checkpoint.run(&home),
         Command::Verify(verify) => verify.run(&home),
         Command::Repair(repair) => repair.run(&home),
