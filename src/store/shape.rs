@@ -71,17 +71,17 @@ impl Shared {
         if self.is_resting() {
             return plan_at_rest(&view.version, &space, &sizes.at_rest(), now);
         }
-        if self.relief.is_full() {
-            // Space is worth any work, and there is little to do it with.
-            let sizes = Sizes { dead_slack: 0, level0_segments: 1, ..*sizes };
-            space.room = self.reserve.free();
-            return plan(&view.version, &space, &sizes, now);
-        }
         if !self.is_crowded()
             && let Some(plan) =
                 self.compaction.plan(&view, &space, self.next_segment.load(Ordering::Relaxed), now)
         {
             return Some(plan);
+        }
+        if self.relief.is_full() {
+            // Space is worth any work, and there is little to do it with.
+            let sizes = Sizes { dead_slack: 0, level0_segments: 1, ..*sizes };
+            space.room = self.reserve.free();
+            return plan(&view.version, &space, &sizes, now);
         }
         plan(&view.version, &space, sizes, now)
     }
