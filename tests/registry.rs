@@ -123,7 +123,6 @@ fn a_connector_that_a_secret_names_is_not_shown() {
 fn what_is_not_built_is_refused_by_its_key() {
     let config = StorageConfig::new;
     for (config, key) in [
-        (config().memory(64 << 20), "storage.siltstone.memory"),
         (config().compression(true), "storage.persistence.compression"),
         (config().encryption_key(siltstone::Secret::new("x")), "storage.persistence.encryption"),
     ] {

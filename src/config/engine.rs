@@ -24,7 +24,7 @@ impl StorageConfig {
             .sync_policy(self.sync_policy.unwrap_or(SyncPolicy::InMemory))
             .sync_interval(self.sync_interval);
         let options = self.max_snapshot_age.map_or(options.clone(), |age| options.max_snapshot_age(age));
-        let options = self.with_memory(options)?;
+        let options = self.memory.map_or(options.clone(), |bytes| options.memory_limit(bytes));
         let options = self.with_compression(options)?;
         self.with_encryption(options)
     }
@@ -84,10 +84,6 @@ impl StorageConfig {
             store.retain(prefix, *rule)?;
         }
         Ok(())
-    }
-
-    fn with_memory(&self, options: Options) -> Result<Options> {
-        self.memory.map_or(Ok(options), |_| Err(unsupported("siltstone.memory")))
     }
 
     fn with_compression(&self, options: Options) -> Result<Options> {

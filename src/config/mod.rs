@@ -62,7 +62,7 @@ pub(crate) const DEFAULT_CONNECTOR: &str = "siltstone.siltstone.v1";
 /// | `storage.locking.timeout` | `30s` | a span of time; zero tries once |
 /// | `storage.locking.retry_interval` | `1s` | a span of time; for connectors that poll |
 /// | `storage.siltstone.path` | | the store's directory |
-/// | `storage.siltstone.memory` | the engine's | a number of bytes, such as `64MiB` |
+/// | `storage.siltstone.memory` | `standard` | `small`, `standard`, `large` ([`Preset`](crate::Preset)), or a number of bytes such as `64MiB` |
 /// | `storage.siltstone.max_snapshot_age` | | a span of time |
 /// | `storage.siltstone.retention` | | a list of `{prefix, max_age, max_bytes}` |
 ///
@@ -123,7 +123,7 @@ pub struct StorageConfig {
     /// How often a connector that has to poll for a lock looks.
     pub retry_interval: Duration,
     /// How much memory the engine may take, in bytes.
-    pub memory: Option<u64>,
+    pub memory: Option<usize>,
     /// After what time a reader is too old.
     pub max_snapshot_age: Option<Duration>,
     /// How long entries are kept, by what their keys begin with. `None` leaves a store's rules as they are.
@@ -269,8 +269,8 @@ impl StorageConfig {
         Self { retry_interval: interval, ..self }
     }
 
-    /// Sets how much memory the engine may take, in bytes.
-    pub fn memory(self, bytes: u64) -> Self {
+    /// Sets how much memory the engine may take, in bytes. See [`Options::memory_limit`](crate::Options::memory_limit).
+    pub fn memory(self, bytes: usize) -> Self {
         Self { memory: Some(bytes), ..self }
     }
 

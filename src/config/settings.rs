@@ -7,13 +7,14 @@ use crate::config::retention;
 use crate::config::table::Setting;
 use crate::config::values;
 use crate::connector::SerializationFormat;
-use crate::options::SyncPolicy;
+use crate::options::{Options, Preset, SyncPolicy};
 
 const POLICIES: [&str; 4] = ["in-memory", "sync-on-boundary", "periodic", "immediate"];
 const FORMATS: [&str; 3] = ["json", "yaml", "msgpack"];
 
 /// The names that stand for a memory limit.
-const MEMORY: [(&str, u64); 0] = [];
+const PRESETS: [(&str, Preset); 3] =
+    [("small", Preset::Small), ("standard", Preset::Standard), ("large", Preset::Large)];
 
 /// Sets what a key's value says, or tells why it says nothing.
 pub(super) fn set(
@@ -54,11 +55,18 @@ fn set_one(config: &mut StorageConfig, setting: Setting, node: &Node) -> Result<
         Setting::LockTimeout => config.lock_timeout = values::span(node)?,
         Setting::LockTimeoutSeconds => config.lock_timeout = values::seconds(node)?,
         Setting::RetryInterval => config.retry_interval = values::positive(node)?,
-        Setting::Memory => config.memory = Some(values::size(node, &MEMORY)?),
+        Setting::Memory => config.memory = Some(memory(node)?),
         Setting::MaxSnapshotAge => config.max_snapshot_age = Some(values::positive(node)?),
         Setting::Retention => {}
     }
     Ok(())
+}
+
+fn memory(node: &Node) -> Result<usize, String> {
+    let presets = PRESETS.map(|(name, preset)| (name, preset.memory_limit() as u64));
+    let bytes = usize::try_from(values::size(node, &presets)?).unwrap_or(usize::MAX);
+    let check = Options::new().memory_limit(bytes).check();
+    check.map(|()| bytes).map_err(|error| format!("is no limit that can be kept: {error}"))
 }
 
 /// A connector's id or short name, and whether a secret is in it.
