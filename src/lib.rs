@@ -16,7 +16,7 @@
 //!
 //! The layers, each standing on those before it: errors, metrics, options, codecs, keys and entries; `vfs`, the
 //! only door to the outside; `log`; `memtable` and `segment`; `cursor`; `manifest`; `maintain`; `store`;
-//! `connector`, the storage interface.
+//! `connector`, the storage interface; `config` and `registry`, what opens one as a configuration says.
 
 /// The README's example is a test.
 #[cfg(doctest)]
@@ -26,6 +26,7 @@ pub struct Readme;
 mod batch;
 mod bounded;
 mod codec;
+mod config;
 mod connector;
 mod cover;
 mod cursor;
@@ -41,6 +42,7 @@ mod manifest;
 mod memtable;
 mod metrics;
 mod options;
+mod registry;
 mod reserve;
 mod retention;
 mod segment;
@@ -49,6 +51,10 @@ mod values;
 pub mod vfs;
 
 pub use batch::{Batch, MAX_CONTENT_TYPE_LEN, MAX_METADATA_LEN, MAX_VALUE_LEN, PutOptions};
+pub use config::{
+    ConfigReader, ConnectorId, DotenvSecrets, EnvSecrets, MapSecrets, Secret, SecretStore, Section,
+    StorageConfig, parse_duration, parse_size, show_duration, show_size,
+};
 pub use connector::{
     BoxFuture, ConnectorOptions, EntryMetadata, Inventory, LockHandle, Locking, Metadata, Persistence,
     SerializationFormat, SiltstoneStorage, StatQuery, StorageConnector, StorageEntry, rfc3339,
@@ -60,6 +66,7 @@ pub use metrics::{Event, Histogram};
 #[doc(hidden)]
 pub use options::Sizes;
 pub use options::{Options, Preset, SyncPolicy};
+pub use registry::{ConnectorRegistry, FullConnector, open_storage, register_connector};
 pub use retention::Retention;
 pub use store::{
     BackpressureMetrics, Checkpoint, Durable, ErrorMetrics, EventMetrics, FlushMetrics, Item, LevelStats,

@@ -3,39 +3,58 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use siltstone::{Error, ErrorKind, Options, ReadOnlyStore, Store};
+use siltstone::{Error, ErrorKind, Options, ReadOnlyStore, Store, SyncPolicy};
 
+use crate::config::FileConfig;
 use crate::exit::{Failure, Result};
 
 const DEFAULT: &str = "./siltstone-data";
 const VARIABLE: &str = "SILTSTONE_STORE";
 
-/// The directory that a command works on.
+/// The directory that a command works on, and what its configuration says.
 #[derive(Clone, Debug)]
 pub(crate) struct Home {
     dir: PathBuf,
     /// It was named on the command line, so later commands have to name it too.
     named: bool,
+    config: Option<FileConfig>,
 }
 
 impl Home {
-    pub(crate) fn new(named: Option<PathBuf>) -> Self {
+    /// What the command line says comes first, then the configuration, then the environment.
+    pub(crate) fn new(named: Option<PathBuf>, config: Option<&Path>) -> Result<Self> {
+        let config = config.map(FileConfig::read).transpose()?;
         let variable = || std::env::var_os(VARIABLE).filter(|dir| !dir.is_empty()).map(PathBuf::from);
-        Self { named: named.is_some(), dir: named.or_else(variable).unwrap_or_else(|| DEFAULT.into()) }
+        let is_named = named.is_some();
+        let configured = config.as_ref().and_then(FileConfig::path).map(Path::to_owned);
+        let dir = named.or(configured).or_else(variable).unwrap_or_else(|| DEFAULT.into());
+        Ok(Self { dir, named: is_named, config })
     }
 
     /// This one, or the one that a command was given.
     pub(crate) fn or(&self, given: Option<PathBuf>) -> Self {
-        given.map_or_else(|| self.clone(), |dir| Self { dir, named: true })
+        given.map_or_else(|| self.clone(), |dir| Self { dir, named: true, config: self.config.clone() })
     }
 
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Whether a later command finds this store only if it is told.
-    pub(crate) fn is_named(&self) -> bool {
-        self.named
+    /// What a later command has to be given to find this store: options and their values.
+    pub(crate) fn arguments(&self) -> Vec<(&'static str, &Path)> {
+        let config = self.config.as_ref().map(|config| ("--config", config.file()));
+        config.into_iter().chain(self.named.then_some(("--store", &*self.dir))).collect()
+    }
+
+    /// What the configuration says, if there is one.
+    pub(crate) fn config(&self) -> Option<&FileConfig> {
+        self.config.as_ref()
+    }
+
+    /// How to open the store, for what the sync policy does not matter to.
+    pub(crate) fn options(&self) -> Result<Options> {
+        let options = self.config.as_ref().map_or_else(|| Ok(Options::new()), FileConfig::options)?;
+        Ok(options.sync_policy(SyncPolicy::SyncOnBoundary))
     }
 
     /// Opens a store that is there, to look at it: it takes no lock, so that whoever wants to write the store is
@@ -44,21 +63,32 @@ impl Home {
         ReadOnlyStore::open(&self.dir).map_err(|error| self.explain(error))
     }
 
-    /// Opens the store, or makes it.
+    /// Opens the store to write to it, or makes it.
     pub(crate) fn open_or_create(&self, options: Options) -> Result<Store> {
-        Ok(options.open(&self.dir)?)
+        self.as_configured(options.open(&self.dir)?)
     }
 
-    /// Opens a store that is there.
+    /// Opens a store that is there, to write to it.
     pub(crate) fn open_existing(&self, options: Options) -> Result<Store> {
-        options.create(false).open(&self.dir).map_err(|error| self.explain(error))
+        let store = options.create(false).open(&self.dir).map_err(|error| self.explain(error))?;
+        self.as_configured(store)
+    }
+
+    /// Opens a store that is there, to look after it.
+    pub(crate) fn open_as_it_is(&self) -> Result<Store> {
+        self.options()?.create(false).open(&self.dir).map_err(|error| self.explain(error))
+    }
+
+    fn as_configured(&self, store: Store) -> Result<Store> {
+        self.config.iter().try_for_each(|config| config.apply_retention(&store))?;
+        Ok(store)
     }
 
     /// Why a store that is to be there could not be used.
     pub(crate) fn explain(&self, error: Error) -> Failure {
         let dir = self.dir.display();
         match error.kind() {
-            ErrorKind::Invalid => Failure::new(format!(
+            ErrorKind::Invalid if !self.dir.join("CURRENT").exists() => Failure::new(format!(
                 "there is no store in '{dir}'; name one with --store DIR or {VARIABLE}, or make one with 'siltstone capture' or 'siltstone put'"
             )),
             ErrorKind::Corruption => Failure::from(error)

@@ -1,6 +1,7 @@
 //! The `siltstone` program: capture, inspect and look after a store.
 
 mod commands;
+mod config;
 mod damage;
 mod duration;
 mod exit;
@@ -8,7 +9,6 @@ mod home;
 mod output;
 mod record;
 mod signals;
-mod size;
 mod sync;
 mod text;
 mod usage;

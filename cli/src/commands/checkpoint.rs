@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use indicatif::DecimalBytes;
 use serde_json::json;
-use siltstone::Options;
 
 use crate::exit::{Result, Status};
 use crate::home::Home;
@@ -34,7 +33,7 @@ pub(crate) struct Checkpoint {
 
 impl Checkpoint {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
-        let store = home.open_existing(Options::new())?;
+        let store = home.open_as_it_is()?;
         let made = store.checkpoint(&self.dir)?;
         store.close()?;
         let mut out = Output::new();

@@ -45,10 +45,13 @@ impl Delete {
                 "--prefix '' means every entry; name a prefix, or remove the store's directory",
             ));
         }
-        if self.sync.keeps_nothing() {
-            return Err(Failure::new("--sync in-memory cannot reach a store on disk; choose another policy"));
+        let sync = self.sync.resolve(home)?;
+        if sync.keeps_nothing {
+            return Err(Failure::new(
+                "sync policy in-memory cannot reach a store on disk; choose another policy",
+            ));
         }
-        let store = home.open_existing(self.sync.options()?)?;
+        let store = home.open_existing(sync.options)?;
         let deleted = match self.prefix {
             Some(prefix) => delete_prefix(&store, &key_bytes(prefix))?,
             None => delete_keys(&store, self.keys)?,

@@ -34,6 +34,12 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     store: Option<PathBuf>,
 
+    /// A configuration, in YAML or JSON, that says where the store is and how it is opened
+    ///
+    /// Options on the command line win over it, and it wins over $SILTSTONE_STORE.
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -52,6 +58,7 @@ Examples:
   siltstone checkpoint backups/monday         another store of all there is now
   siltstone verify                            is it all as it was written?
   siltstone repair                            if not, save what can be saved
+  siltstone list --config mesh.yaml           of the store that a configuration names
 
 Exit status:
   0  done
@@ -81,7 +88,11 @@ enum Command {
 }
 
 pub(crate) fn run(cli: Cli) -> Result<Status> {
-    let home = Home::new(cli.store);
+    let home = match &cli.command {
+        // Of no store.
+        Command::Completions(_) | Command::Man(_) => Home::new(None, None)?,
+        _ => Home::new(cli.store, cli.config.as_deref())?,
+    };
     match cli.command {
         Command::Capture(capture) => capture.run(&home),
         Command::Put(put) => put.run(&home),

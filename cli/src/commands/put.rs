@@ -53,14 +53,14 @@ fn field(text: &str) -> Result<(String, String), String> {
 
 impl Put {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
-        let (options, sync) = (self.options()?, self.sync.options()?);
+        let (options, sync) = (self.options()?, self.sync.resolve(home)?);
         // The value comes first: a file that cannot be read leaves no new store behind.
         let value = read(self.file.as_deref())?;
-        let store = home.open_or_create(sync)?;
+        let store = home.open_or_create(sync.options)?;
         store.put_with(key_bytes(self.key), value, &options)?;
         store.close()?;
-        if self.sync.keeps_nothing() {
-            complain("nothing was kept: --sync in-memory ends with the program");
+        if sync.keeps_nothing {
+            complain("nothing was kept: sync policy in-memory ends with the program");
         }
         Ok(Status::Done)
     }

@@ -1,17 +1,16 @@
 //! `siltstone retain`: how long entries are kept.
 
 use std::ffi::OsString;
-use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use siltstone::{Key, Options, Retention, Store};
+use siltstone::{Key, Retention, Store, parse_size, show_duration, show_size};
 
+use crate::duration;
 use crate::exit::{Failure, Result, Status};
 use crate::home::Home;
 use crate::output::Output;
 use crate::record::key_bytes;
-use crate::{duration, size};
 
 /// Set how long the entries with a prefix are kept, or show what is set
 ///
@@ -50,7 +49,13 @@ impl Retain {
                     return Err(Failure::new("give an age such as 30d, a size such as 50GB, or --forever"));
                 }
                 let retention = retention(&self.limits)?;
-                let store: Store = home.open_existing(Options::new())?;
+                if let Some(config) = home.config().filter(|config| config.rules_retention()) {
+                    let file = config.file().display();
+                    return Err(Failure::new(format!(
+                        "the retention rules are those in {file}; change them there"
+                    )));
+                }
+                let store: Store = home.open_as_it_is()?;
                 store.retain(key_bytes(prefix), retention)?;
                 let rules = store.retention();
                 store.close()?;
@@ -71,7 +76,7 @@ impl Retain {
 fn retention(limits: &[String]) -> Result<Retention> {
     let mut retention = Retention::new();
     for limit in limits {
-        let is_new = match (duration::parse(limit), size::parse(limit)) {
+        let is_new = match (duration::parse(limit), parse_size(limit)) {
             (Ok(age), _) => retention.max_age.replace(age).is_none(),
             (_, Ok(bytes)) => retention.max_bytes.replace(bytes).is_none(),
             (Err(_), Err(_)) => {
@@ -89,18 +94,9 @@ fn retention(limits: &[String]) -> Result<Retention> {
     Ok(retention)
 }
 
-fn seconds(age: Duration) -> String {
-    let units = [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
-    let whole = units.iter().find(|(_, unit)| age.subsec_nanos() == 0 && age.as_secs().is_multiple_of(*unit));
-    whole.map_or_else(
-        || format!("{}ms", age.as_millis()),
-        |(name, unit)| format!("{}{name}", age.as_secs() / unit),
-    )
-}
-
 fn as_text((prefix, retention): &(Key, Retention)) -> String {
-    let age = retention.max_age.map(seconds);
-    let bytes = retention.max_bytes.map(size::show);
+    let age = retention.max_age.map(show_duration);
+    let bytes = retention.max_bytes.map(show_size);
     let limits: Vec<_> = age.into_iter().chain(bytes).collect();
     format!("{}\t{}", crate::text::printable(prefix), limits.join(" "))
 }

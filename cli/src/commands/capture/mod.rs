@@ -93,12 +93,12 @@ enum Format {
 
 impl Capture {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
-        let sync = self.sync.options()?;
+        let sync = self.sync.resolve(home)?;
         let signals = signals::watch()?;
         let input = Input::open(self.file.as_deref().filter(|file| *file != Path::new("-")))?;
         // Before the store: a file that cannot be read leaves no new store behind.
         let len = input.wait_until_open(&signals)?;
-        let store = home.open_or_create(sync)?;
+        let store = home.open_or_create(sync.options)?;
         let progress = Progress::new(len);
         let started = Instant::now();
         let mut intake = Intake::new(&store, &self, &input.name, &progress)?;
@@ -112,7 +112,7 @@ impl Capture {
             seconds: started.elapsed().as_secs_f64(),
             interrupted: end == End::Interrupted,
             unfinished,
-            kept: !self.sync.keeps_nothing(),
+            kept: !sync.keeps_nothing,
             prefix: &self.prefix,
             home,
         };

@@ -98,7 +98,7 @@ impl Summary<'_> {
 
     fn store(&self) -> String {
         if !self.kept {
-            return "store     none: --sync in-memory ends with the program\n".into();
+            return "store     none: sync policy in-memory ends with the program\n".into();
         }
         format!(
             "store     {} weighs {} on disk\n",
@@ -111,11 +111,10 @@ impl Summary<'_> {
     fn next(&self) -> String {
         let program = std::env::args().next().unwrap_or_else(|| "siltstone".into());
         let prefix = self.prefix.to_string_lossy();
-        let place = if self.home.is_named() {
-            format!(" --store {}", shell_word(&self.home.dir().to_string_lossy()))
-        } else {
-            String::new()
-        };
+        let arguments = self.home.arguments().into_iter();
+        let place: String = arguments
+            .map(|(option, value)| format!(" {option} {}", shell_word(&value.to_string_lossy())))
+            .collect();
         let command = |rest: &str| {
             let words = format!("{} {rest}", shell_word(&program));
             if prefix.is_empty() {

@@ -1,0 +1,132 @@
+//! `--config`: where the store is and how it is opened, from a file.
+
+mod common;
+
+use common::Place;
+
+const MESH: &str = "\
+# A gateway's configuration, of which the storage is ours.
+providers:
+  openai.llm.v1: {api_key: '${secrets:NOT_OURS}'}
+storage:
+  persistence: {sync_policy: immediate}
+  siltstone:
+    path: kept
+    max_snapshot_age: 1h
+    retention:
+      - {prefix: logs/, max_age: 30d, max_bytes: 50GB}
+";
+
+#[test]
+fn every_command_finds_the_store_that_the_configuration_names() {
+    let place = Place::new();
+    place.file("mesh.yaml", MESH);
+    place.file("record.jsonl", "{\"a\":1}\n");
+    let with = |args: &[&str]| place.run([args, &["--config", "mesh.yaml"]].concat());
+    let kept = place.path("kept");
+    place.feed(&["put", "state/a", "--config", "mesh.yaml"], "v").ok();
+    assert!(kept.join("CURRENT").exists() && !place.store().exists());
+    assert_eq!(with(&["get", "state/a"]).ok().out(), "v");
+    assert_eq!(with(&["retain"]).ok().out(), "logs/\t30d 50GB\n");
+    let captured = with(&["capture", "record.jsonl"]).ok();
+    assert!(
+        captured.out().contains("--config mesh.yaml\n") && captured.out().contains("kept weighs"),
+        "{}",
+        captured.out()
+    );
+    for args in [
+        &["list"][..],
+        &["scan"],
+        &["tail"],
+        &["stats"],
+        &["verify"],
+        &["stat", "state/a"],
+        &["exists", "state/a"],
+        &["checkpoint", "backup"],
+        &["delete", "state/a"],
+    ] {
+        with(args).ok();
+    }
+    assert!(!place.store().exists());
+    assert_eq!(place.run(["retain", "--store", "backup"]).ok().out(), "logs/\t30d 50GB\n");
+}
+
+#[test]
+fn the_command_line_wins() {
+    let place = Place::new();
+    place.file("mesh.json", r#"{"storage": {"path": "kept", "sync_policy": "in-memory"}}"#);
+    let put = |more: &[&str]| place.feed(&[&["put", "k", "--config", "mesh.json"], more].concat(), "v");
+    assert!(put(&[]).err.contains("nothing was kept: sync policy in-memory"));
+    assert!(!place.path("kept").exists());
+    put(&["--sync", "immediate"]).ok();
+    assert!(place.path("kept").exists());
+    put(&["--sync-interval", "5s", "--store", "other"]).ok();
+    assert!(place.path("other").exists());
+    // What only reads is never in memory.
+    assert_eq!(place.run(["get", "k", "--config", "mesh.json"]).ok().out(), "v");
+    place.run(["delete", "k", "--config", "mesh.json"]).fails(2, &["in-memory", "another policy"]);
+    place
+        .feed(&["put", "k", "--config", "mesh.json", "--sync", "immediate", "--sync-interval", "5s"], "v")
+        .fails(2, &["--sync-interval"]);
+}
+
+#[test]
+fn a_configuration_that_names_no_place_leaves_the_programs_own() {
+    let place = Place::new();
+    place.file("mesh.yaml", "storage: {connector: siltstone}\n");
+    place.feed(&["put", "k", "--config", "mesh.yaml"], "v").ok();
+    assert!(place.store().exists());
+}
+
+#[test]
+fn what_is_wrong_with_the_file_is_told_with_its_name() {
+    let place = Place::new();
+    let told = |text: &str, expected: &[&str]| {
+        let file = place.file("mesh.yaml", text);
+        let file = file.to_str().unwrap();
+        let run = place.run(["list", "--config", file]);
+        run.fails(2, &[&[file], expected].concat());
+    };
+    told(
+        "storage: {sync_polcy: periodic}",
+        &["storage.sync_polcy is unknown", "did you mean 'storage.sync_policy'?"],
+    );
+    told(
+        "storage: {path: '${secrets:SILTSTONE_TEST_UNSET}'}",
+        &["storage.path refers to the secret 'SILTSTONE_TEST_UNSET'"],
+    );
+    told("storage: [", &["YAML", "line 1"]);
+    told("", &["empty"]);
+    told("storage: {connector: modelmesh.memory.v1}", &["storage.connector", "siltstone.siltstone.v1"]);
+    place.file("mesh.yaml", "storage: {path: nowhere}");
+    place.run(["list", "--config", "mesh.yaml"]).fails(2, &["there is no store in 'nowhere'"]);
+    place.file("mesh.yaml", "storage: {compression: true}");
+    let put = ["put", "k", "mesh.yaml", "--config", "mesh.yaml"];
+    place.run(put).fails(2, &["mesh.yaml: storage.persistence.compression", "leave it out"]);
+    place.run(["list", "--config", "none.yaml"]).fails(2, &["none.yaml"]);
+}
+
+#[test]
+fn rules_of_a_configuration_are_changed_there() {
+    let place = Place::new();
+    place.file("mesh.yaml", MESH);
+    place.feed(&["put", "k", "--config", "mesh.yaml"], "v").ok();
+    place
+        .run(["retain", "logs/", "7d", "--config", "mesh.yaml"])
+        .fails(2, &["mesh.yaml", "change them there"]);
+    place.run(["retain", "logs/", "7d", "--store", "kept"]).ok();
+    place.run(["delete", "none", "--config", "mesh.yaml"]);
+    assert_eq!(place.run(["retain", "--store", "kept"]).ok().out(), "logs/\t30d 50GB\n");
+}
+
+#[test]
+fn secrets_come_from_the_environment() {
+    let place = Place::new();
+    place.file("mesh.yaml", "storage: {path: '${secrets:SILTSTONE_TEST_DIR}/data'}\n");
+    let output = place
+        .command(["put", "k", "mesh.yaml", "--config", "mesh.yaml"])
+        .env("SILTSTONE_TEST_DIR", "hidden")
+        .output();
+    assert!(output.unwrap().status.success());
+    assert!(place.path("hidden/data").exists());
+}
