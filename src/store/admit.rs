@@ -25,6 +25,14 @@ pub(crate) const MAX_FROZEN: usize = 8;
 /// From so many on writers are slowed down, so that they need not be stopped.
 const SLOW_FROZEN: usize = 4;
 
+/// From so many times as many segments in level 0 as it should have on, writers are slowed down, and at so many
+/// times they wait: each of them costs every read.
+const SLOW_LEVEL0: usize = 5;
+const MAX_LEVEL0: usize = 12;
+
+/// How long a writer waits for each step of the log, times the square of how many segments are too many.
+const LEVEL0_WAIT: Duration = Duration::from_micros(20);
+
 /// What the flush of a memtable takes besides its entries, in bytes: last pages, and a change of the manifest.
 const FLUSH_OVERHEAD: usize = 8 << 10;
 
@@ -49,6 +57,7 @@ impl Shared {
         if self.falls_behind(&mut writer, manner)? {
             return Err(busy());
         }
+        self.spare_level0(&mut writer, manner);
         let mut stopped = None;
         loop {
             self.check_open()?;
@@ -95,6 +104,20 @@ impl Shared {
         Ok(false)
     }
 
+    /// Looked at where the log has grown by a step: lets merges keep up with writers who outrun them for long. The
+    /// waits are many and short, so that no put waits for a merge.
+    fn spare_level0(&self, writer: &mut MutexGuard<'_, Writer>, manner: Manner) {
+        if !writer.has_logged_a_step() || manner == Manner::Try {
+            return;
+        }
+        let excess = self.level0_count().saturating_sub(SLOW_LEVEL0 * self.level0_limit());
+        if excess > 0 && self.background.error().is_none() {
+            let excess = u32::try_from(excess * excess).unwrap_or(u32::MAX);
+            let _slowed = self.meters.slows();
+            self.flushed.wait_for(writer, LEVEL0_WAIT.saturating_mul(excess));
+        }
+    }
+
     /// Writes an urgent frame, unless that would mean waiting for a flush; false if it would.
     pub(crate) fn commit_unless_busy(self: &Arc<Self>, ops: &[Op<'_>]) -> Result<bool> {
         let mut writer = self.writer.lock();
@@ -130,6 +153,9 @@ impl Shared {
     /// flushed, whatever readers hold.
     pub(crate) fn may_freeze(&self, writer: &Writer) -> bool {
         let (view, sizes) = (self.view(), &self.options.sizes);
+        if self.level0_count() >= MAX_LEVEL0 * self.level0_limit() {
+            return false;
+        }
         let used = writer.memory_used().saturating_add(sizes.memtable);
         view.frozen.is_empty() || (view.frozen.len() < MAX_FROZEN && used <= view.memtable_room(sizes))
     }

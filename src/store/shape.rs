@@ -52,13 +52,24 @@ impl Shared {
                 }
                 done => done?,
             }
+            // Whoever waits for level 0 to be merged.
+            self.tell_flushed(|| ());
         }
     }
 
     /// Whether level 0 has twice as many segments as it should, each of which costs every read.
     pub(crate) fn is_crowded(&self) -> bool {
-        let newest = self.view().version.levels.first().map_or(0, Vec::len);
-        newest >= 2 * self.options.sizes.level0_segments.max(1)
+        self.level0_count() >= 2 * self.level0_limit()
+    }
+
+    /// How many segments level 0 has.
+    pub(crate) fn level0_count(&self) -> usize {
+        self.view().version.levels.first().map_or(0, Vec::len)
+    }
+
+    /// At how many it is merged.
+    pub(crate) fn level0_limit(&self) -> usize {
+        self.options.sizes.level0_segments.max(1)
     }
 
     pub(crate) fn plan(&self) -> Option<Plan> {

@@ -18,6 +18,9 @@ use crate::store::room::Gauge;
 use crate::store::shared::Shared;
 use crate::store::view::Frozen;
 
+/// How often writers look whether merges fall behind, in bytes of log.
+const PACE_STEP: u64 = 64 << 10;
+
 /// So many deleted items are soon passed over, and no reason to begin a new memtable.
 const PASSED_OVER: usize = 32;
 
@@ -37,6 +40,8 @@ pub(crate) struct Writer {
     tables: Tables,
     /// The memtable's size when it was last looked at whether to slow down.
     paced: usize,
+    /// In which step of the log it was last looked at whether merges fall behind.
+    paced_log: u64,
     pub(crate) hope: Hope,
     builder: TableBuilder,
 }
@@ -149,6 +154,7 @@ impl Writer {
             next_log,
             tables,
             paced: 0,
+            paced_log: 0,
             hope: Hope::default(),
             builder: TableBuilder::default(),
         }
@@ -247,6 +253,12 @@ impl Writer {
     /// Whether the memtable's memory is another than when growth was last noted.
     pub(crate) fn has_grown(&self) -> bool {
         self.table_bytes() != self.paced
+    }
+
+    /// Whether the log has grown by a step since this was last asked.
+    pub(crate) fn has_logged_a_step(&mut self) -> bool {
+        let step = self.tables.logged / PACE_STEP;
+        std::mem::replace(&mut self.paced_log, step) != step
     }
 
     pub(crate) fn note_growth(&mut self) {
