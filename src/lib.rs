@@ -16,7 +16,7 @@
 //!
 //! The layers, each standing on those before it: errors, metrics, options, codecs, keys and entries; `vfs`, the
 //! only door to the outside; `log`; `memtable` and `segment`; `cursor`; `manifest`; `maintain`; `store`;
-//! `connector`, the storage interface.
+//! `format`, typed values as bytes; `connector`, the storage interface.
 
 /// The README's example is a test.
 #[cfg(doctest)]
@@ -31,6 +31,7 @@ mod cover;
 mod cursor;
 mod entry;
 mod error;
+pub mod format;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -50,10 +51,11 @@ pub mod vfs;
 
 pub use batch::{Batch, MAX_CONTENT_TYPE_LEN, MAX_METADATA_LEN, MAX_VALUE_LEN, PutOptions};
 pub use connector::{
-    BoxFuture, ConnectorOptions, EntryMetadata, Inventory, LockHandle, Locking, Metadata, Persistence,
-    SerializationFormat, SiltstoneStorage, StatQuery, StorageConnector, StorageEntry, rfc3339,
+    BoxFuture, ConnectorOptions, EntryMetadata, Inventory, LockHandle, Locking, Persistence,
+    SiltstoneStorage, StatQuery, StorageConnector, StorageEntry, rfc3339,
 };
 pub use error::{Error, ErrorKind, Result};
+pub use format::{Metadata, SerializationFormat};
 pub use key::{Key, MAX_KEY_LEN};
 pub use log::Position;
 pub use metrics::{Event, Histogram};

@@ -2,20 +2,16 @@
 //!
 //! The traits are asynchronous, can be used as `dyn`, and are bound to no runtime.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::str::FromStr;
 use std::time::SystemTime;
 
 use crate::connector::timestamp::rfc3339;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::format::Metadata;
 
 /// The future that a method of the storage interface returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// What is kept beside an entry's data: a JSON object.
-pub type Metadata = serde_json::Map<String, serde_json::Value>;
 
 /// One stored entry: its content and its metadata.
 ///
@@ -82,48 +78,6 @@ pub struct LockHandle {
     /// When its lease ends, if it has one. For people to read: what decides is a clock that nobody can
     /// set, not this one.
     pub expires_at: Option<SystemTime>,
-}
-
-/// How structured data is turned into bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum SerializationFormat {
-    /// JSON.
-    #[default]
-    Json,
-    /// YAML.
-    Yaml,
-    /// MessagePack.
-    MsgPack,
-}
-
-impl SerializationFormat {
-    const ALL: [Self; 3] = [Self::Json, Self::Yaml, Self::MsgPack];
-
-    /// The name in the storage interface: `json`, `yaml`, `msgpack`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Yaml => "yaml",
-            Self::MsgPack => "msgpack",
-        }
-    }
-}
-
-impl fmt::Display for SerializationFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for SerializationFormat {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|format| format.as_str() == name)
-            .ok_or_else(|| Error::invalid(format!("format '{name}' is unknown; use json, yaml or msgpack")))
-    }
 }
 
 /// Reading and writing entries.
@@ -217,17 +171,3 @@ pub trait Locking: Send + Sync {
 pub trait StorageConnector: Persistence + Inventory + StatQuery {}
 
 impl<T: Persistence + Inventory + StatQuery + ?Sized> StorageConnector for T {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn formats_have_names() {
-        for format in SerializationFormat::ALL {
-            assert_eq!(format.to_string().parse::<SerializationFormat>().unwrap(), format);
-        }
-        let error = "xml".parse::<SerializationFormat>().unwrap_err();
-        assert!(error.to_string().contains("'xml'"));
-    }
-}

@@ -7,8 +7,8 @@
 use serde_json::Value as Json;
 
 use crate::batch::{MAX_CONTENT_TYPE_LEN, PutOptions};
-use crate::connector::interface::Metadata;
 use crate::error::{Error, Result};
+use crate::format::Metadata;
 use crate::key::Printable;
 use crate::store::{Stat, Value};
 

@@ -22,8 +22,8 @@ mod storage;
 mod timestamp;
 
 pub use interface::{
-    BoxFuture, EntryMetadata, Inventory, LockHandle, Locking, Metadata, Persistence, SerializationFormat,
-    StatQuery, StorageConnector, StorageEntry,
+    BoxFuture, EntryMetadata, Inventory, LockHandle, Locking, Persistence, StatQuery, StorageConnector,
+    StorageEntry,
 };
 pub use options::ConnectorOptions;
 pub use storage::SiltstoneStorage;
