@@ -51,7 +51,7 @@ impl PutOptions {
     }
 
     /// Bytes kept beside the value, at most [`MAX_METADATA_LEN`]. The engine does not interpret them; the
-    /// storage interface and the program keep a JSON object there.
+    /// storage interface and the program keep an object there: see `format::decode_metadata`.
     pub fn metadata(mut self, metadata: impl Into<Vec<u8>>) -> Self {
         self.metadata = metadata.into();
         self

@@ -52,7 +52,8 @@ pub mod vfs;
 pub use batch::{Batch, MAX_CONTENT_TYPE_LEN, MAX_METADATA_LEN, MAX_VALUE_LEN, PutOptions};
 pub use connector::{
     BoxFuture, ConnectorOptions, EntryMetadata, Inventory, LockHandle, Locking, Persistence,
-    SiltstoneStorage, StatQuery, StorageConnector, StorageEntry, rfc3339,
+    SiltstoneStorage, StatQuery, StorageConnector, StorageEntry, TypedValues, from_rfc3339, put_options,
+    rfc3339,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use format::{Metadata, SerializationFormat};

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use crate::connector::timestamp::rfc3339;
 use crate::error::Result;
-use crate::format::Metadata;
+use crate::format::{Metadata, SerializationFormat};
 
 /// The future that a method of the storage interface returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -88,7 +88,7 @@ pub trait Persistence: Send + Sync {
     ///
     /// [`Corruption`](crate::ErrorKind::Corruption) if it is not what was saved,
     /// [`Invalid`](crate::ErrorKind::Invalid) if it was put there by other means and its metadata is no
-    /// JSON object, [`Closed`](crate::ErrorKind::Closed) once the connector is.
+    /// object, [`Closed`](crate::ErrorKind::Closed) once the connector is.
     fn load<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<StorageEntry>>>;
 
     /// Saves an entry under this key, in place of whatever was there: data, metadata and time.
@@ -99,6 +99,12 @@ pub trait Persistence: Send + Sync {
     /// begun, what was there is still there. [`NoSpace`](crate::ErrorKind::NoSpace),
     /// [`Poisoned`](crate::ErrorKind::Poisoned) after a failed sync, [`Closed`](crate::ErrorKind::Closed).
     fn save<'a>(&'a self, key: &'a str, entry: &'a StorageEntry) -> BoxFuture<'a, Result<()>>;
+
+    /// The format in which this connector writes [typed values](crate::TypedValues). JSON unless it says
+    /// otherwise.
+    fn format(&self) -> SerializationFormat {
+        SerializationFormat::default()
+    }
 }
 
 /// Enumerating and removing entries.

@@ -176,7 +176,7 @@ fn is_absent(format: SerializationFormat) -> Error {
 }
 
 /// Whether a value has at most so many levels.
-fn fits(value: &Json, levels: usize) -> bool {
+pub(crate) fn fits(value: &Json, levels: usize) -> bool {
     match value {
         Json::Array(items) => levels > 0 && items.iter().all(|item| fits(item, levels - 1)),
         Json::Object(fields) => levels > 0 && fields.values().all(|field| fits(field, levels - 1)),

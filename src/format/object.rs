@@ -11,7 +11,7 @@
 use serde_json::Value as Json;
 
 use crate::error::{Error, Result};
-use crate::format::{Metadata, SerializationFormat, read, write};
+use crate::format::{Metadata, SerializationFormat, encode, read, write};
 
 const YAML_MARK: &[u8] = b"---\n";
 
@@ -20,12 +20,17 @@ const YAML_MARK: &[u8] = b"---\n";
 /// # Errors
 ///
 /// As for [`encode`](crate::format::encode).
-pub fn encode_metadata(format: SerializationFormat, metadata: Metadata) -> Result<Vec<u8>> {
+pub fn encode_metadata(format: SerializationFormat, metadata: &Metadata) -> Result<Vec<u8>> {
     if metadata.is_empty() {
         return Ok(Vec::new());
     }
-    let bytes = write(format, &Json::Object(metadata))?;
-    Ok(if format == SerializationFormat::Yaml { [YAML_MARK, &bytes].concat() } else { bytes })
+    match format {
+        SerializationFormat::Json => encode(format, metadata),
+        SerializationFormat::MsgPack => write(format, &Json::Object(metadata.clone())),
+        SerializationFormat::Yaml => {
+            Ok([YAML_MARK, &write(format, &Json::Object(metadata.clone()))?].concat())
+        }
+    }
 }
 
 /// The metadata that these bytes are, whatever format the store that wrote them was opened with.
@@ -33,7 +38,7 @@ pub fn encode_metadata(format: SerializationFormat, metadata: Metadata) -> Resul
 /// ```
 /// use siltstone::format::{SerializationFormat, decode_metadata, encode_metadata};
 /// let json = decode_metadata(br#"{"tenant":"acme"}"#)?;
-/// let yaml = encode_metadata(SerializationFormat::Yaml, json.clone())?;
+/// let yaml = encode_metadata(SerializationFormat::Yaml, &json)?;
 /// assert_eq!(yaml, b"---\ntenant: acme\n");
 /// assert_eq!(decode_metadata(&yaml)?, json);
 /// # Ok::<(), siltstone::Error>(())

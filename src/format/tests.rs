@@ -122,7 +122,7 @@ proptest! {
     fn metadata_tells_its_format(fields in prop::collection::btree_map("[a-z]{0,3}", values(), 0..20)) {
         let metadata: Metadata = fields.into_iter().collect();
         for format in FORMATS {
-            let bytes = encode_metadata(format, metadata.clone()).unwrap();
+            let bytes = encode_metadata(format, &metadata).unwrap();
             prop_assert_eq!(decode_metadata(&bytes).unwrap(), metadata.clone());
         }
     }
