@@ -57,6 +57,11 @@ impl PutOptions {
         self
     }
 
+    /// The content type and the metadata.
+    pub(crate) fn parts(&self) -> (&str, &[u8]) {
+        (&self.content_type, &self.metadata)
+    }
+
     /// From this moment on the entry is hidden, then dropped. A moment before 1970 hides it at once.
     pub fn expires_at(mut self, moment: SystemTime) -> Self {
         self.expires = micros(moment).max(1);

@@ -16,15 +16,19 @@
 //!
 //! The layers, each standing on those before it: errors, metrics, options, codecs, keys and entries; `vfs`, the
 //! only door to the outside; `log`; `memtable` and `segment`; `cursor`; `manifest`; `maintain`; `store`;
-//! `format`, typed values as bytes; `connector`, the storage interface.
+//! `format`, typed values as bytes; `connector`, the storage interface;
+//! `cdk`, the kit for connectors of one's own.
 
 /// The README's example is a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
 
+#[doc(hidden)]
+pub mod base64;
 mod batch;
 mod bounded;
+pub mod cdk;
 mod codec;
 mod connector;
 mod cover;
