@@ -4,6 +4,7 @@ mod commands;
 mod damage;
 mod duration;
 mod exit;
+mod exported;
 mod home;
 mod output;
 mod record;
