@@ -51,10 +51,15 @@ impl PutOptions {
     }
 
     /// Bytes kept beside the value, at most [`MAX_METADATA_LEN`]. The engine does not interpret them; the
-    /// storage interface and the program keep a JSON object there.
+    /// storage interface and the program keep an object there: see `format::decode_metadata`.
     pub fn metadata(mut self, metadata: impl Into<Vec<u8>>) -> Self {
         self.metadata = metadata.into();
         self
+    }
+
+    /// The content type and the metadata.
+    pub(crate) fn parts(&self) -> (&str, &[u8]) {
+        (&self.content_type, &self.metadata)
     }
 
     /// From this moment on the entry is hidden, then dropped. A moment before 1970 hides it at once.

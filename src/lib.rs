@@ -16,15 +16,19 @@
 //!
 //! The layers, each standing on those before it: errors, metrics, options, codecs, keys and entries; `vfs`, the
 //! only door to the outside; `log`; `memtable` and `segment`; `cursor`; `manifest`; `maintain`; `store`;
-//! `connector`, the storage interface; `config` and `registry`, what opens one as a configuration says.
+//! `format`, typed values as bytes; `connector`, the storage interface; `cdk`, the kit for connectors of one's
+//! own; `config` and `registry`, what opens one as a configuration says.
 
 /// The README's example is a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
 
+#[doc(hidden)]
+pub mod base64;
 mod batch;
 mod bounded;
+pub mod cdk;
 mod codec;
 mod config;
 mod connector;
@@ -32,6 +36,7 @@ mod cover;
 mod cursor;
 mod entry;
 mod error;
+pub mod format;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -56,10 +61,12 @@ pub use config::{
     StorageConfig, parse_duration, parse_size, show_duration, show_size,
 };
 pub use connector::{
-    BoxFuture, ConnectorOptions, EntryMetadata, Inventory, LockHandle, Locking, Metadata, Persistence,
-    SerializationFormat, SiltstoneStorage, StatQuery, StorageConnector, StorageEntry, rfc3339,
+    BoxFuture, ConnectorOptions, EntryMetadata, Inventory, LockHandle, Locking, Persistence,
+    SiltstoneStorage, StatQuery, StorageConnector, StorageEntry, TypedValues, from_rfc3339, put_options,
+    rfc3339,
 };
 pub use error::{Error, ErrorKind, Result};
+pub use format::{Metadata, SerializationFormat};
 pub use key::{Key, MAX_KEY_LEN};
 pub use log::Position;
 pub use metrics::{Event, Histogram};

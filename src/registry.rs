@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use parking_lot::RwLock;
 
+use crate::cdk::{BaseStorage, KeyValueStorage};
 use crate::config::spelling::{did_you_mean, nearest};
 use crate::config::{ConnectorId, DEFAULT_CONNECTOR, StorageConfig};
 use crate::connector::{Locking, SiltstoneStorage, StorageConnector};
@@ -40,6 +42,23 @@ impl fmt::Debug for dyn FullConnector {
     }
 }
 
+impl FullConnector for BaseStorage {
+    fn close(&self) -> Result<()> {
+        Self::close(self);
+        Ok(())
+    }
+}
+
+impl FullConnector for KeyValueStorage {
+    fn flush(&self) -> Result<()> {
+        self.flush_now()
+    }
+
+    fn close(&self) -> Result<()> {
+        Self::close(self)
+    }
+}
+
 impl FullConnector for SiltstoneStorage {
     fn flush(&self) -> Result<()> {
         self.store()?.flush().map(drop)
@@ -49,6 +68,13 @@ impl FullConnector for SiltstoneStorage {
         Self::close(self)
     }
 }
+
+/// What the library itself ships.
+const MEMORY: &str = "modelmesh.memory.v1";
+const LOCAL_FILE: &str = "modelmesh.local-file.v1";
+
+/// Where the library keeps its state unless it is told.
+const STATE_FILE: &str = "modelmesh_state.json";
 
 type Constructor = dyn Fn(&StorageConfig) -> Result<Box<dyn FullConnector>> + Send + Sync;
 
@@ -164,7 +190,29 @@ impl fmt::Debug for ConnectorRegistry {
 
 /// What comes with this crate.
 fn built_in() -> Vec<(&'static str, Arc<Constructor>)> {
-    vec![(DEFAULT_CONNECTOR, Arc::new(|config| Ok(Box::new(config.open()?))))]
+    vec![
+        (DEFAULT_CONNECTOR, Arc::new(|config| Ok(Box::new(config.open()?)))),
+        (MEMORY, Arc::new(|config| Ok(Box::new(config.base_options().open()?)))),
+        (
+            LOCAL_FILE,
+            Arc::new(|config| Ok(Box::new(config.key_value_options().open_file(state_file(config)?)?))),
+        ),
+    ]
+}
+
+/// The file of the library's own connector: a path, under either of the names that it goes by.
+fn state_file(config: &StorageConfig) -> Result<PathBuf> {
+    if let Some(path) = &config.path {
+        return Ok(path.clone());
+    }
+    let Some(path) = ["file_path", "path"].iter().find_map(|name| config.section.map().get(*name)) else {
+        return Ok(STATE_FILE.into());
+    };
+    path.as_str().map(PathBuf::from).ok_or_else(|| {
+        Error::invalid(format!(
+            "storage.local-file.path is {path}; give the path of a file, such as \"{STATE_FILE}\""
+        ))
+    })
 }
 
 /// The process's own.

@@ -27,7 +27,8 @@ const UNSAFE: [&str; 6] = [
 ];
 
 /// The files that may start threads.
-const THREADS: [&str; 3] = ["connector/lock/timer.rs", "log/space.rs", "store/background.rs"];
+const THREADS: [&str; 4] =
+    ["cdk/worker.rs", "connector/lock/timer.rs", "log/space.rs", "store/background.rs"];
 
 /// What only the `vfs` may touch: files, clocks, randomness.
 const OUTSIDE: [&str; 8] = [

@@ -41,6 +41,15 @@ impl Failure {
     }
 }
 
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Error(message) => message,
+            Self::OutputClosed => "nobody reads the output any more",
+        })
+    }
+}
+
 impl From<siltstone::Error> for Failure {
     fn from(error: siltstone::Error) -> Self {
         Self::Error(error.to_string())

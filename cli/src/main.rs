@@ -5,6 +5,7 @@ mod config;
 mod damage;
 mod duration;
 mod exit;
+mod exported;
 mod home;
 mod output;
 mod record;

@@ -6,11 +6,12 @@ use std::os::unix::ffi::OsStringExt;
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
-use siltstone::{Item, Stat, Value, rfc3339};
+use siltstone::format::decode_metadata;
+use siltstone::{Item, Stat, Value, base64, rfc3339};
 
 use crate::exit::{Failure, Result};
 use crate::output::Output;
-use crate::text::{base64, hex, printable};
+use crate::text::{hex, printable};
 
 /// The bytes of a key that was given on the command line.
 pub(crate) fn key_bytes(key: OsString) -> Vec<u8> {
@@ -63,7 +64,7 @@ impl<'a> Record<'a> {
         let content = Content {
             metadata: metadata(key, value)?,
             value: text,
-            value_base64: text.is_none().then(|| base64(value)),
+            value_base64: text.is_none().then(|| base64::encode(value)),
         };
         Ok(Self { content: Some(content), ..self })
     }
@@ -72,13 +73,10 @@ impl<'a> Record<'a> {
 /// The metadata of an entry; empty if it has none.
 pub(crate) fn metadata(key: &[u8], value: &Value) -> Result<Map<String, Json>> {
     let bytes = value.metadata();
-    if bytes.is_empty() {
-        return Ok(Map::new());
-    }
-    serde_json::from_slice(bytes).map_err(|error| {
+    decode_metadata(bytes).map_err(|error| {
         let (key, len) = (printable(key), bytes.len());
         Failure::new(format!(
-            "the metadata of '{key}' ({len} bytes) is no JSON object: {error}; read it through the library"
+            "the metadata of '{key}' ({len} bytes) is no object: {error}; read it through the library"
         ))
     })
 }

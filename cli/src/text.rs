@@ -1,4 +1,4 @@
-//! Bytes as text: keys for people, hexadecimal and base64 for what is not UTF-8.
+//! Bytes as text: keys for people, hexadecimal for what is not UTF-8.
 
 use std::fmt::Write;
 
@@ -29,34 +29,9 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// RFC 4648, with padding.
-pub(crate) fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let letter = |bits: u32| char::from(LETTERS[(bits & 63) as usize]);
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        text.push(letter(bits >> 18));
-        text.push(letter(bits >> 12));
-        text.push(if group.len() > 1 { letter(bits >> 6) } else { '=' });
-        text.push(if group.len() > 2 { letter(bits) } else { '=' });
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_of_every_length() {
-        let expected = ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"];
-        for (len, text) in expected.iter().enumerate() {
-            assert_eq!(base64(&b"foobar"[..len]), *text);
-        }
-        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
-    }
 
     #[test]
     fn keys_cannot_upset_a_terminal() {

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use crate::cdk::{BaseOptions, KeyValueOptions};
 use crate::config::StorageConfig;
 use crate::connector::{ConnectorOptions, SiltstoneStorage};
 use crate::error::{Error, ErrorKind, Result};
@@ -39,7 +40,7 @@ impl StorageConfig {
     /// As for [`StorageConfig::engine_options`].
     pub fn connector_options(&self) -> Result<ConnectorOptions> {
         let options = ConnectorOptions::new().engine(self.engine_options()?);
-        Ok(options.locking(self.locking).lock_timeout(Some(self.lock_timeout)))
+        Ok(options.format(self.format).locking(self.locking).lock_timeout(Some(self.lock_timeout)))
     }
 
     /// Opens a connector on the store that this describes, and sets its retention.
@@ -52,6 +53,22 @@ impl StorageConfig {
         let storage = self.connector_options()?.open(self.place()?)?;
         self.apply_retention(storage.store()?)?;
         Ok(storage)
+    }
+
+    /// How the storages of the kit are to be opened.
+    pub(crate) fn base_options(&self) -> BaseOptions {
+        let options = BaseOptions::new().format(self.format);
+        options.locking(self.locking).lock_timeout(Some(self.lock_timeout))
+    }
+
+    /// The same for those over a backend.
+    pub(crate) fn key_value_options(&self) -> KeyValueOptions {
+        KeyValueOptions::new()
+            .base(self.base_options())
+            .sync_policy(self.sync_policy.unwrap_or(SyncPolicy::InMemory))
+            .sync_interval(self.sync_interval)
+            .compression(self.compression)
+            .encryption(self.encryption)
     }
 
     fn place(&self) -> Result<&Path> {

@@ -32,8 +32,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-use crate::connector::SerializationFormat;
 use crate::error::Result;
+use crate::format::SerializationFormat;
 use crate::options::SyncPolicy;
 use crate::retention::Retention;
 

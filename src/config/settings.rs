@@ -6,7 +6,7 @@ use crate::config::mistakes::Mistakes;
 use crate::config::retention;
 use crate::config::table::Setting;
 use crate::config::values;
-use crate::connector::SerializationFormat;
+use crate::format::SerializationFormat;
 use crate::options::{Options, Preset, SyncPolicy};
 
 const POLICIES: [&str; 4] = ["in-memory", "sync-on-boundary", "periodic", "immediate"];

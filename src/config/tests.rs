@@ -7,8 +7,8 @@ use serde_json::{Value as Json, json};
 
 use crate::config::secrets::{MapSecrets, Secret};
 use crate::config::{DEFAULT_CONNECTOR, StorageConfig};
-use crate::connector::SerializationFormat::{Json as AsJson, MsgPack, Yaml};
 use crate::error::{ErrorKind, Result};
+use crate::format::SerializationFormat::{Json as AsJson, MsgPack, Yaml};
 use crate::options::SyncPolicy;
 use crate::retention::Retention;
 

@@ -2,20 +2,16 @@
 //!
 //! The traits are asynchronous, can be used as `dyn`, and are bound to no runtime.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::str::FromStr;
 use std::time::SystemTime;
 
 use crate::connector::timestamp::rfc3339;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::format::{Metadata, SerializationFormat};
 
 /// The future that a method of the storage interface returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// What is kept beside an entry's data: a JSON object.
-pub type Metadata = serde_json::Map<String, serde_json::Value>;
 
 /// One stored entry: its content and its metadata.
 ///
@@ -84,48 +80,6 @@ pub struct LockHandle {
     pub expires_at: Option<SystemTime>,
 }
 
-/// How structured data is turned into bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum SerializationFormat {
-    /// JSON.
-    #[default]
-    Json,
-    /// YAML.
-    Yaml,
-    /// MessagePack.
-    MsgPack,
-}
-
-impl SerializationFormat {
-    const ALL: [Self; 3] = [Self::Json, Self::Yaml, Self::MsgPack];
-
-    /// The name in the storage interface: `json`, `yaml`, `msgpack`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Yaml => "yaml",
-            Self::MsgPack => "msgpack",
-        }
-    }
-}
-
-impl fmt::Display for SerializationFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for SerializationFormat {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|format| format.as_str() == name)
-            .ok_or_else(|| Error::invalid(format!("format '{name}' is unknown; use json, yaml or msgpack")))
-    }
-}
-
 /// Reading and writing entries.
 pub trait Persistence: Send + Sync {
     /// The entry with this key, if there is one: a copy that is the caller's own.
@@ -134,7 +88,7 @@ pub trait Persistence: Send + Sync {
     ///
     /// [`Corruption`](crate::ErrorKind::Corruption) if it is not what was saved,
     /// [`Invalid`](crate::ErrorKind::Invalid) if it was put there by other means and its metadata is no
-    /// JSON object, [`Closed`](crate::ErrorKind::Closed) once the connector is.
+    /// object, [`Closed`](crate::ErrorKind::Closed) once the connector is.
     fn load<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<StorageEntry>>>;
 
     /// Saves an entry under this key, in place of whatever was there: data, metadata and time.
@@ -145,6 +99,12 @@ pub trait Persistence: Send + Sync {
     /// begun, what was there is still there. [`NoSpace`](crate::ErrorKind::NoSpace),
     /// [`Poisoned`](crate::ErrorKind::Poisoned) after a failed sync, [`Closed`](crate::ErrorKind::Closed).
     fn save<'a>(&'a self, key: &'a str, entry: &'a StorageEntry) -> BoxFuture<'a, Result<()>>;
+
+    /// The format in which this connector writes [typed values](crate::TypedValues). JSON unless it says
+    /// otherwise.
+    fn format(&self) -> SerializationFormat {
+        SerializationFormat::default()
+    }
 }
 
 /// Enumerating and removing entries.
@@ -217,17 +177,3 @@ pub trait Locking: Send + Sync {
 pub trait StorageConnector: Persistence + Inventory + StatQuery {}
 
 impl<T: Persistence + Inventory + StatQuery + ?Sized> StorageConnector for T {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn formats_have_names() {
-        for format in SerializationFormat::ALL {
-            assert_eq!(format.to_string().parse::<SerializationFormat>().unwrap(), format);
-        }
-        let error = "xml".parse::<SerializationFormat>().unwrap_err();
-        assert!(error.to_string().contains("'xml'"));
-    }
-}

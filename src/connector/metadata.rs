@@ -2,42 +2,53 @@
 //!
 //! The engine keeps a content type apart from the metadata, so that `stat` can tell it without reading
 //! anything more. What it can keep there (a string that is not empty and not too long) is left out of the
-//! metadata's bytes, and put back when they are read.
+//! metadata's bytes, and put back when they are read. The bytes tell by themselves in which format they are.
+
+use std::borrow::Cow;
 
 use serde_json::Value as Json;
 
 use crate::batch::{MAX_CONTENT_TYPE_LEN, PutOptions};
-use crate::connector::interface::Metadata;
 use crate::error::{Error, Result};
+use crate::format::{MAX_DEPTH, Metadata, SerializationFormat, decode_metadata, encode_metadata, fits};
 use crate::key::Printable;
-use crate::store::{Stat, Value};
 
 /// Where metadata says what its entry's data is.
-const CONTENT_TYPE: &str = "content_type";
+pub(crate) const CONTENT_TYPE: &str = "content_type";
 
 /// What data is of which nobody said anything.
 const UNKNOWN: &str = "application/octet-stream";
 
-/// So many levels of objects and arrays, the outermost counted, can be read back.
-const MAX_DEPTH: usize = 127;
-
-/// How the engine is to keep this metadata.
-pub(super) fn encode(key: &str, metadata: &Metadata) -> Result<PutOptions> {
+/// How the engine keeps this metadata, for those who put an entry of the storage interface into a
+/// [`Store`](crate::Store) by its own calls.
+///
+/// ```
+/// use siltstone::{SerializationFormat, Store, StorageEntry, put_options};
+/// let entry = StorageEntry::new("state/a", "{}").with("content_type", "application/json").with("by", "router");
+/// let options = put_options("state/a", &entry.metadata, SerializationFormat::Json)?;
+/// let store = Store::in_memory()?;
+/// store.put_with("state/a", &entry.data, &options)?;
+/// assert_eq!(store.stat("state/a")?.unwrap().content_type(), Some("application/json"));
+/// assert_eq!(store.get("state/a")?.unwrap().metadata(), br#"{"by":"router"}"#);
+/// # Ok::<(), siltstone::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Invalid`](crate::ErrorKind::Invalid) if it is nested too deep to be read back;
+/// [`Unsupported`](crate::ErrorKind::Unsupported) if the crate was built without the format.
+pub fn put_options(key: &str, metadata: &Metadata, format: SerializationFormat) -> Result<PutOptions> {
+    if let Some((name, _)) = metadata.iter().find(|(_, value)| !fits(value, MAX_DEPTH - 1)) {
+        let key = Printable(key.as_bytes());
+        let problem = format!("it is nested deeper than {MAX_DEPTH} levels");
+        return Err(Error::invalid(format!("metadata '{name}' of key '{key}' cannot be kept: {problem}")));
+    }
     let content_type = content_type(metadata);
-    let mut bytes = Vec::new();
-    for (name, value) in metadata {
-        if content_type.is_some() && name == CONTENT_TYPE {
-            continue;
-        }
-        bytes.push(if bytes.is_empty() { b'{' } else { b',' });
-        write_field(&mut bytes, name, value).map_err(|problem| {
-            let key = Printable(key.as_bytes());
-            Error::invalid(format!("metadata '{name}' of key '{key}' cannot be kept: {problem}"))
-        })?;
+    let mut rest = Cow::Borrowed(metadata);
+    if content_type.is_some() {
+        rest.to_mut().remove(CONTENT_TYPE);
     }
-    if !bytes.is_empty() {
-        bytes.push(b'}');
-    }
+    let bytes = encode_metadata(format, &rest)?;
     Ok(PutOptions::new().content_type(content_type.unwrap_or_default()).metadata(bytes))
 }
 
@@ -47,44 +58,22 @@ fn content_type(metadata: &Metadata) -> Option<&str> {
     given.filter(|given| (1..=MAX_CONTENT_TYPE_LEN).contains(&given.len()))
 }
 
-fn write_field(bytes: &mut Vec<u8>, name: &str, value: &Json) -> Result<(), String> {
-    if !fits(value, MAX_DEPTH - 1) {
-        return Err(format!("it is nested deeper than {MAX_DEPTH} levels"));
-    }
-    serde_json::to_writer(&mut *bytes, name).map_err(|error| error.to_string())?;
-    bytes.push(b':');
-    serde_json::to_writer(bytes, value).map_err(|error| error.to_string())
-}
-
-fn fits(value: &Json, levels: usize) -> bool {
-    match value {
-        Json::Array(items) => levels > 0 && items.iter().all(|item| fits(item, levels - 1)),
-        Json::Object(fields) => levels > 0 && fields.values().all(|field| fits(field, levels - 1)),
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => true,
-    }
-}
-
-/// The metadata of a stored value.
-pub(super) fn decode(key: &str, value: &Value) -> Result<Metadata> {
-    let mut metadata = parse(value.metadata()).map_err(|error| {
+/// The metadata of an entry, of which this content type and these bytes are kept.
+pub(crate) fn decode(key: &str, content_type: Option<&str>, bytes: &[u8]) -> Result<Metadata> {
+    let mut metadata = decode_metadata(bytes).map_err(|error| {
         let key = Printable(key.as_bytes());
-        let message =
-            format!("the metadata of key '{key}' is no JSON object ({error}); read it through Store");
-        Error::invalid(message)
+        let message = format!("the metadata of key '{key}' is no object ({error}); read it through Store");
+        Error::new(error.kind(), message)
     })?;
-    if let Some(content_type) = value.stat().content_type() {
+    if let Some(content_type) = content_type {
         metadata.insert(CONTENT_TYPE.into(), content_type.into());
     }
     Ok(metadata)
 }
 
-fn parse(bytes: &[u8]) -> serde_json::Result<Metadata> {
-    if bytes.is_empty() { Ok(Metadata::new()) } else { serde_json::from_slice(bytes) }
-}
-
 /// What `stat` tells of the data.
-pub(super) fn media_type(stat: &Stat) -> String {
-    stat.content_type().unwrap_or(UNKNOWN).to_owned()
+pub(crate) fn media_type(content_type: Option<&str>) -> String {
+    content_type.unwrap_or(UNKNOWN).to_owned()
 }
 
 #[cfg(test)]
@@ -95,10 +84,22 @@ mod tests {
     use super::*;
     use crate::store::Store;
 
-    fn back(metadata: &Metadata) -> Metadata {
+    const FORMATS: [SerializationFormat; 3] =
+        [SerializationFormat::Json, SerializationFormat::Yaml, SerializationFormat::MsgPack];
+
+    fn encode(key: &str, metadata: &Metadata) -> Result<PutOptions> {
+        put_options(key, metadata, SerializationFormat::Json)
+    }
+
+    fn back_in(format: SerializationFormat, metadata: &Metadata) -> Metadata {
         let store = Store::in_memory().unwrap();
-        store.put_with("k", "", &encode("k", metadata).unwrap()).unwrap();
-        decode("k", &store.get("k").unwrap().unwrap()).unwrap()
+        store.put_with("k", "", &put_options("k", metadata, format).unwrap()).unwrap();
+        let value = store.get("k").unwrap().unwrap();
+        decode("k", value.stat().content_type(), value.metadata()).unwrap()
+    }
+
+    fn back(metadata: &Metadata) -> Metadata {
+        back_in(SerializationFormat::Json, metadata)
     }
 
     fn object(value: Json) -> Metadata {
@@ -166,7 +167,9 @@ mod tests {
         #[test]
         fn metadata_comes_back_as_it_was(fields in prop::collection::btree_map(names(), values(), 0..4)) {
             let metadata: Metadata = fields.into_iter().collect();
-            prop_assert_eq!(back(&metadata), metadata);
+            for format in FORMATS {
+                prop_assert_eq!(back_in(format, &metadata), metadata.clone());
+            }
         }
     }
 }

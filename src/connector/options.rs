@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::connector::lock::check_lease;
-use crate::connector::place::Place;
+use crate::connector::lock::{LockOptions, check_lease};
+use crate::connector::shared_store::SharedStore;
 use crate::connector::storage::SiltstoneStorage;
 use crate::error::Result;
+use crate::format::SerializationFormat;
 use crate::options::{Options, SyncPolicy};
 use crate::store::Store;
 
@@ -27,18 +28,11 @@ use crate::store::Store;
 /// # std::fs::remove_dir_all(&dir).unwrap();
 /// # Ok::<(), siltstone::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ConnectorOptions {
     engine: Options,
-    pub(super) locking: bool,
-    pub(super) lock_timeout: Option<Duration>,
-    pub(super) lease: Option<Duration>,
-}
-
-impl Default for ConnectorOptions {
-    fn default() -> Self {
-        Self { engine: Options::default(), locking: true, lock_timeout: None, lease: None }
-    }
+    pub(super) locks: LockOptions,
+    pub(super) format: SerializationFormat,
 }
 
 impl ConnectorOptions {
@@ -53,22 +47,29 @@ impl ConnectorOptions {
         self
     }
 
+    /// In which format metadata and typed values are written. What is there in another one is still read.
+    /// Default: JSON.
+    pub fn format(mut self, format: SerializationFormat) -> Self {
+        self.format = format;
+        self
+    }
+
     /// Whether locks can be acquired. Default: true.
     pub fn locking(mut self, enabled: bool) -> Self {
-        self.locking = enabled;
+        self.locks.enabled = enabled;
         self
     }
 
     /// How long `acquire` waits if it is not told. Default: `None`, for ever. Zero tries once.
     pub fn lock_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.lock_timeout = timeout;
+        self.locks.timeout = timeout;
         self
     }
 
     /// After this time a lock is free again, unless it was renewed. Default: `None`, it is held until it is
     /// released. Zero is refused when opening.
     pub fn lease(mut self, lease: Option<Duration>) -> Self {
-        self.lease = lease;
+        self.locks.lease = lease;
         self
     }
 
@@ -81,14 +82,14 @@ impl ConnectorOptions {
     /// As for [`Options::open`]; [`Invalid`](crate::ErrorKind::Invalid) if a connector has the store open
     /// with other engine options, and for a lease of zero.
     pub fn open(self, path: impl AsRef<Path>) -> Result<SiltstoneStorage> {
-        check_lease(self.lease)?;
+        check_lease(self.locks.lease)?;
         let engine = self.engine.clone();
-        let (place, store) = if engine.sync_policy == SyncPolicy::InMemory {
-            Place::private(engine)?
+        let (shared, store) = if engine.sync_policy == SyncPolicy::InMemory {
+            SharedStore::private(engine)?
         } else {
-            Place::join(path.as_ref(), engine)?
+            SharedStore::join(path.as_ref(), engine)?
         };
-        Ok(SiltstoneStorage::new(store, Some(place), &self))
+        SiltstoneStorage::new(store, Some(shared), &self)
     }
 
     /// Opens a connector on a store in memory that nobody else has, whatever the engine's policy says.
@@ -108,7 +109,6 @@ impl ConnectorOptions {
     ///
     /// [`Invalid`](crate::ErrorKind::Invalid) for a lease of zero.
     pub fn over(self, store: Store) -> Result<SiltstoneStorage> {
-        check_lease(self.lease)?;
-        Ok(SiltstoneStorage::new(store, None, &self))
+        SiltstoneStorage::new(store, None, &self)
     }
 }

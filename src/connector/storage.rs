@@ -1,19 +1,18 @@
 //! The connector: the storage interface over a store.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use crate::connector::closed;
 use crate::connector::interface::{
     BoxFuture, EntryMetadata, Inventory, LockHandle, Locking, Persistence, StatQuery, StorageEntry,
 };
-use crate::connector::lock::{LockClient, LockTable};
+use crate::connector::lock::{LockDesk, LockTable};
 use crate::connector::metadata;
 use crate::connector::options::ConnectorOptions;
-use crate::connector::place::Place;
+use crate::connector::shared_store::SharedStore;
 use crate::error::{Error, Result};
+use crate::format::SerializationFormat;
 use crate::key::{Key, Printable};
 use crate::log::Position;
 use crate::store::Store;
@@ -48,19 +47,14 @@ use crate::store::Store;
 /// Connectors on one path in one process share one store and its locks: see [`ConnectorOptions::open`].
 /// [`store`](SiltstoneStorage::store) is the store underneath, and [`over`](SiltstoneStorage::over) puts
 /// a connector on a store that is open. What was put through a store loads as well: its content type as
-/// `metadata["content_type"]`, its metadata if it is a JSON object.
+/// `metadata["content_type"]`, its metadata if it is an object.
 pub struct SiltstoneStorage {
     store: Store,
     /// None if the store is somebody else's to close.
-    place: Option<Arc<Place>>,
-    locks: Option<Locks>,
+    shared: Option<SharedStore>,
+    locks: LockDesk,
+    format: SerializationFormat,
     closed: AtomicBool,
-}
-
-struct Locks {
-    client: LockClient,
-    timeout: Option<Duration>,
-    lease: Option<Duration>,
 }
 
 impl SiltstoneStorage {
@@ -93,16 +87,19 @@ impl SiltstoneStorage {
     /// # Ok::<(), siltstone::Error>(())
     /// ```
     pub fn over(store: Store) -> Self {
-        Self::new(store, None, &ConnectorOptions::new())
+        let locks = LockDesk::unlimited(&table(&store));
+        Self {
+            store,
+            shared: None,
+            locks,
+            format: SerializationFormat::default(),
+            closed: AtomicBool::new(false),
+        }
     }
 
-    pub(super) fn new(store: Store, place: Option<Arc<Place>>, options: &ConnectorOptions) -> Self {
-        let locks = options.locking.then(|| Locks {
-            client: store.companion(|| LockTable::new(store.vfs().clone())).client(),
-            timeout: options.lock_timeout,
-            lease: options.lease,
-        });
-        Self { store, place, locks, closed: AtomicBool::new(false) }
+    pub(super) fn new(store: Store, shared: Option<SharedStore>, options: &ConnectorOptions) -> Result<Self> {
+        let locks = LockDesk::new(&options.locks, || table(&store))?;
+        Ok(Self { store, shared, locks, format: options.format, closed: AtomicBool::new(false) })
     }
 
     /// The store underneath, for what the interface cannot say: scans, batches, statistics, a boundary.
@@ -133,8 +130,7 @@ impl SiltstoneStorage {
     /// [`Timeout`](crate::ErrorKind::Timeout) if the lock is not held any more,
     /// [`Invalid`](crate::ErrorKind::Invalid) if locking is disabled, [`Closed`](crate::ErrorKind::Closed).
     pub fn renew(&self, lock: &LockHandle) -> Result<LockHandle> {
-        let locks = self.locks()?.ok_or_else(disabled)?;
-        locks.client.renew(lock, locks.lease)
+        self.locks()?.renew(lock)
     }
 
     /// Releases the locks that it holds, and closes the store if no other connector uses it. Later calls
@@ -148,20 +144,18 @@ impl SiltstoneStorage {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        if let Some(locks) = &self.locks {
-            locks.client.close();
-        }
-        self.place.as_ref().map_or(Ok(()), |place| place.leave())
+        self.locks.close();
+        self.shared.as_ref().map_or(Ok(()), SharedStore::leave)
     }
 
-    fn locks(&self) -> Result<Option<&Locks>> {
+    fn locks(&self) -> Result<&LockDesk> {
         self.store()?;
-        Ok(self.locks.as_ref())
+        Ok(&self.locks)
     }
 
     fn read(&self, key: &str) -> Result<Option<StorageEntry>> {
         let Some(value) = self.store()?.get(key)? else { return Ok(None) };
-        let metadata = metadata::decode(key, &value)?;
+        let metadata = metadata::decode(key, value.stat().content_type(), value.metadata())?;
         Ok(Some(StorageEntry { key: key.into(), data: value.to_vec(), metadata }))
     }
 
@@ -171,7 +165,7 @@ impl SiltstoneStorage {
             key: key.into(),
             size: stat.size(),
             last_modified: stat.modified(),
-            content_type: Some(metadata::media_type(&stat)),
+            content_type: Some(metadata::media_type(stat.content_type())),
         }))
     }
 
@@ -193,8 +187,9 @@ fn text(key: &Key) -> Result<String> {
     })
 }
 
-fn disabled() -> Error {
-    Error::invalid("Locking is disabled in configuration")
+/// The locks that go with a store.
+fn table(store: &Store) -> LockTable {
+    store.companion(|| LockTable::new(store.vfs().clone()))
 }
 
 impl Persistence for SiltstoneStorage {
@@ -204,12 +199,16 @@ impl Persistence for SiltstoneStorage {
 
     fn save<'a>(&'a self, key: &'a str, entry: &'a StorageEntry) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let options = metadata::encode(key, &entry.metadata)?;
+            let options = metadata::put_options(key, &entry.metadata, self.format)?;
             let store = self.store()?;
             let put = || store.try_submit_put(key.as_bytes(), &entry.data, &options);
             let position = store.unless_busy(put).await?;
             self.settle(position).await
         })
+    }
+
+    fn format(&self) -> SerializationFormat {
+        self.format
     }
 }
 
@@ -240,24 +239,18 @@ impl StatQuery for SiltstoneStorage {
 
 impl Locking for SiltstoneStorage {
     fn acquire<'a>(&'a self, key: &'a str, timeout: Option<f64>) -> BoxFuture<'a, Result<LockHandle>> {
-        Box::pin(async move {
-            let locks = self.locks()?.ok_or_else(disabled)?;
-            let timeout = timeout.or_else(|| locks.timeout.map(|timeout| timeout.as_secs_f64()));
-            locks.client.acquire(key, timeout, locks.lease)?.await
-        })
+        Box::pin(async move { self.locks()?.acquire(key, timeout).await })
     }
 
     fn release<'a>(&'a self, lock: &'a LockHandle) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            if let Some(locks) = self.locks()? {
-                locks.client.release(lock);
-            }
+            self.locks()?.release(lock);
             Ok(())
         })
     }
 
     fn is_locked<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(async move { Ok(self.locks()?.is_some_and(|locks| locks.client.is_locked(key))) })
+        Box::pin(async move { Ok(self.locks()?.is_locked(key)) })
     }
 }
 

@@ -6,7 +6,9 @@ mod compact;
 mod completions;
 mod delete;
 mod exists;
+mod export;
 mod get;
+mod import;
 mod list;
 mod man;
 mod put;
@@ -56,6 +58,7 @@ Examples:
   siltstone retain logs/ 30d 50GB             keep that much of the logs
   siltstone compact                           give back the space of what is gone
   siltstone checkpoint backups/monday         another store of all there is now
+  siltstone export config/ > config.jsonl     entries as lines, for 'import' elsewhere
   siltstone verify                            is it all as it was written?
   siltstone repair                            if not, save what can be saved
   siltstone list --config mesh.yaml           of the store that a configuration names
@@ -81,6 +84,8 @@ enum Command {
     Stats(stats::StatsOf),
     Compact(compact::Compact),
     Checkpoint(checkpoint::Checkpoint),
+    Export(export::Export),
+    Import(import::Import),
     Verify(verify::Verify),
     Repair(repair::Repair),
     Completions(completions::Completions),
@@ -107,6 +112,8 @@ pub(crate) fn run(cli: Cli) -> Result<Status> {
         Command::Stats(stats) => stats.run(&home),
         Command::Compact(compact) => compact.run(&home),
         Command::Checkpoint(checkpoint) => checkpoint.run(&home),
+        Command::Export(export) => export.run(&home),
+        Command::Import(import) => import.run(&home),
         Command::Verify(verify) => verify.run(&home),
         Command::Repair(repair) => repair.run(&home),
         Command::Completions(completions) => completions.run(),

@@ -3,6 +3,7 @@
 //! A wait ends by a release, by the end of the holder's lease, or by its own timeout; the last two are
 //! judged by the clock of the vfs that never goes backwards, and one timer thread sees to them.
 
+mod desk;
 mod request;
 mod table;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use crate::connector::lock::table::Shared;
 use crate::error::Result;
 use crate::vfs::Vfs;
 
+pub(crate) use crate::connector::lock::desk::{LockDesk, LockOptions};
 pub(crate) use crate::connector::lock::request::{Acquire, check_lease};
 
 /// The locks of one store. Clones are the same table.
