@@ -188,5 +188,22 @@ fn too_deep() -> Error {
     Error::invalid(format!("it is nested deeper than {MAX_DEPTH} levels; flatten it"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "yaml", feature = "msgpack"))]
 mod tests;
+
+#[cfg(all(test, not(feature = "yaml")))]
+mod lean {
+    use super::*;
+
+    #[test]
+    fn a_format_that_was_left_out_is_told_with_its_feature() {
+        for error in [
+            encode(SerializationFormat::Yaml, &1).unwrap_err(),
+            decode::<u8>(SerializationFormat::Yaml, b"1").unwrap_err(),
+            decode_metadata(b"---\na: 1\n").unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), crate::error::ErrorKind::Unsupported);
+            assert!(error.to_string().contains("feature 'yaml'"), "{error}");
+        }
+    }
+}
