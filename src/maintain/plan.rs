@@ -138,11 +138,13 @@ fn aged(version: &Version, now: u64) -> Option<Plan> {
     Some(merge(vec![segment.clone()], level))
 }
 
-/// Whether a quarter of a segment's blocks, or more, are in gaps.
+/// Whether a quarter of a segment's blocks, or more, are in gaps. What it was purged of is not in them, though
+/// blocks, which are counted by their ends, may seem to be.
 fn is_hidden(segment: &Segment, covers: &Covers) -> bool {
     let properties = segment.properties();
+    let unpurged = covers.iter().filter(|cover| cover.seq > properties.purged).cloned();
     let range = (&*properties.first_key, Some(&*properties.last_key));
-    let gaps = covers.gaps(range, properties.last_seq, u64::MAX);
+    let gaps = Covers::new(unpurged.collect()).gaps(range, properties.last_seq, u64::MAX);
     let blocks = gaps.iter().map(|gap| segment.blocks_within(&gap.start, gap.end.as_deref()));
     !gaps.is_empty() && blocks.sum::<usize>() * 4 >= segment.blocks()
 }
