@@ -47,6 +47,7 @@ mod manifest;
 mod memtable;
 mod metrics;
 mod options;
+pub mod records;
 mod registry;
 mod reserve;
 mod retention;
