@@ -30,6 +30,8 @@ mod batch;
 mod bounded;
 pub mod cdk;
 mod codec;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod config;
 mod connector;
 mod cover;
