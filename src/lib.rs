@@ -30,9 +30,9 @@ mod batch;
 mod bounded;
 pub mod cdk;
 mod codec;
+mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-mod config;
 mod connector;
 mod cover;
 mod cursor;

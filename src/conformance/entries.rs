@@ -6,7 +6,8 @@ use serde_json::{Value as Json, json};
 
 use crate::batch::moment;
 use crate::conformance::desk::{Checked, Desk, Verdict, ensure, get, put, together};
-use crate::connector::{EntryMetadata, Metadata, StorageEntry};
+use crate::connector::{EntryMetadata, StorageEntry};
+use crate::format::Metadata;
 use crate::vfs::{DiskVfs, Vfs};
 
 /// How far a storage's clock may be off.

@@ -5,10 +5,10 @@ use std::ops::Deref;
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
 
-use crate::connector::{Inventory, Locking, StorageConnector};
+use crate::connector::{Inventory, Locking, StorageConnector, TypedValues};
 use crate::error::{Error, Result};
 use crate::records::escape::{escape, unescape};
-use crate::records::value;
+use crate::records::locked::locked;
 
 /// What all keys begin with.
 const PREFIX: &str = "config/";
@@ -71,7 +71,7 @@ impl<S: Deref<Target: StorageConnector>> Configurations<S> {
     ///
     /// As for [`Configurations::latest`].
     pub async fn load<T: DeserializeOwned>(&self, name: &str, version: u64) -> Result<Option<T>> {
-        value::load(&*self.storage, &Self::key(name, version)).await
+        self.storage.load_value(&Self::key(name, version)).await
     }
 
     /// The numbers of a document's versions, in ascending order. Reads no document.
@@ -110,16 +110,16 @@ impl<S: Deref<Target: StorageConnector + Locking>> Configurations<S> {
     ///
     /// As for [`Locking::acquire`](crate::Locking::acquire), [`Configurations::versions`] and
     /// [`Persistence::save`](crate::Persistence::save).
-    pub async fn save<T: Serialize + ?Sized>(&self, name: &str, document: &T) -> Result<u64> {
+    pub async fn save<T: Serialize + Sync + ?Sized>(&self, name: &str, document: &T) -> Result<u64> {
         let work = async {
             let version = self.versions(name).await?.pop().unwrap_or(0) + 1;
             if version.to_string().len() > DIGITS {
                 return Err(Error::invalid(format!("'{name}' has all the versions that it can have")));
             }
-            value::save(&*self.storage, &Self::key(name, version), document).await?;
+            self.storage.save_value(&Self::key(name, version), document).await?;
             Ok(version)
         };
-        value::locked(&*self.storage, &prefix(name), work).await
+        locked(&*self.storage, &prefix(name), work).await
     }
 }
 

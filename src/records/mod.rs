@@ -6,7 +6,7 @@
 //! | configuration | whatever serde can write | [`Configurations`] | `config/<name>/<version>` |
 //! | logs | [`RequestLogEntry`], [`RoutingEvent`], [`AggregateStats`], [`TraceEntry`] | [`Logs`], [`LogKeys`] | `logs/<kind>/<time>/<subject>/<id>` |
 //!
-//! [`States`], [`Configurations`] and [`Logs`] stand on any
+//! Records are written in the connector's [format](crate::format). [`States`], [`Configurations`] and [`Logs`] stand on any
 //! [`StorageConnector`](crate::StorageConnector), borrowed, boxed or in an `Arc`, and keep nothing but it.
 //!
 //! Fields that this version does not know are kept in `extra`, and words of an enumeration that it does not
@@ -34,11 +34,11 @@
 
 mod configurations;
 mod escape;
+mod locked;
 mod logs;
 mod shape;
 mod states;
 mod timestamp;
-mod value;
 
 pub use configurations::Configurations;
 pub use logs::{

@@ -7,7 +7,7 @@
 use serde_core::de::{self, Deserialize, DeserializeOwned, Deserializer};
 use serde_json::Value as Json;
 
-use crate::connector::Metadata;
+use crate::format::Metadata;
 
 /// The fields of a record that is being read.
 pub(super) struct Fields(Metadata);
@@ -55,7 +55,7 @@ macro_rules! record {
         pub struct $name {
             $($(#[$doc])* pub $field: $type,)*
             /// Fields that this version does not know. One with the name of a known field is not written.
-            pub extra: $crate::connector::Metadata,
+            pub extra: $crate::format::Metadata,
         }
 
         impl $name {

@@ -6,11 +6,11 @@ use std::ops::Deref;
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
 
-use crate::connector::{Inventory, Locking, StorageConnector};
+use crate::connector::{Inventory, Locking, StorageConnector, TypedValues};
 use crate::error::Result;
+use crate::records::locked::locked;
 use crate::records::shape::{record, words};
 use crate::records::timestamp::Timestamp;
-use crate::records::value;
 
 words! {
     /// Whether a model takes requests.
@@ -178,7 +178,7 @@ impl<S: Deref<Target: StorageConnector>> States<S> {
     ///
     /// As for [`Persistence::save`](crate::Persistence::save).
     pub async fn save<R: StateRecord>(&self, id: &str, record: &R) -> Result<()> {
-        value::save(&*self.storage, &key::<R>(id), record).await
+        self.storage.save_value(&key::<R>(id), record).await
     }
 
     /// What is known of one.
@@ -188,7 +188,7 @@ impl<S: Deref<Target: StorageConnector>> States<S> {
     /// [`Invalid`](crate::ErrorKind::Invalid) if something else is there; as for
     /// [`Persistence::load`](crate::Persistence::load).
     pub async fn load<R: StateRecord>(&self, id: &str) -> Result<Option<R>> {
-        value::load(&*self.storage, &key::<R>(id)).await
+        self.storage.load_value(&key::<R>(id)).await
     }
 
     /// The ids of all of which something is known, in ascending order. Reads no record.
@@ -232,7 +232,7 @@ impl<S: Deref<Target: StorageConnector>> States<S> {
     ///
     /// As for [`Persistence::save`](crate::Persistence::save).
     pub async fn save_snapshot(&self, state: &SystemState) -> Result<()> {
-        value::save(&*self.storage, SYSTEM, state).await
+        self.storage.save_value(SYSTEM, state).await
     }
 
     /// The snapshot that was saved last.
@@ -241,7 +241,7 @@ impl<S: Deref<Target: StorageConnector>> States<S> {
     ///
     /// As for [`States::load`].
     pub async fn load_snapshot(&self) -> Result<Option<SystemState>> {
-        value::load(&*self.storage, SYSTEM).await
+        self.storage.load_value(SYSTEM).await
     }
 
     /// All entries as one snapshot, which is not saved. They are read one after the other: what changes meanwhile
@@ -267,12 +267,12 @@ impl<S: Deref<Target: StorageConnector + Locking>> States<S> {
     pub async fn update<R: StateRecord>(&self, id: &str, change: impl FnOnce(&mut R)) -> Result<R> {
         let key = key::<R>(id);
         let work = async {
-            let mut record = value::load(&*self.storage, &key).await?.unwrap_or_else(|| R::unknown(id));
+            let mut record = self.storage.load_value(&key).await?.unwrap_or_else(|| R::unknown(id));
             change(&mut record);
-            value::save(&*self.storage, &key, &record).await?;
+            self.storage.save_value(&key, &record).await?;
             Ok(record)
         };
-        value::locked(&*self.storage, &key, work).await
+        locked(&*self.storage, &key, work).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! The records of logs, as the library has them.
 
-use crate::connector::Metadata;
+use crate::format::Metadata;
 use crate::records::logs::{LogRecord, Stamped};
 use crate::records::shape::{record, words};
 use crate::records::timestamp::Timestamp;

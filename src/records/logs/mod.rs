@@ -17,10 +17,10 @@ pub use crate::records::logs::key::{LogKey, LogKeys};
 pub use crate::records::logs::query::LogQuery;
 
 use crate::batch::{Batch, PutOptions};
-use crate::connector::{Inventory, StorageConnector};
+use crate::connector::{Inventory, StorageConnector, TypedValues};
 use crate::error::{Error, Result};
+use crate::format::{self, SerializationFormat};
 use crate::records::timestamp::Timestamp;
-use crate::records::value;
 use crate::store::Store;
 
 /// A record of a log.
@@ -61,7 +61,7 @@ impl<S: Deref<Target: StorageConnector>> Logs<S> {
     /// As for [`Persistence::save`](crate::Persistence::save).
     pub async fn append<R: Stamped>(&self, record: &R) -> Result<LogKey> {
         let key = self.keys.next::<R>(record.timestamp(), record.subject());
-        value::save(&*self.storage, &key.to_string(), record).await?;
+        self.storage.save_value(&key.to_string(), record).await?;
         Ok(key)
     }
 
@@ -73,7 +73,7 @@ impl<S: Deref<Target: StorageConnector>> Logs<S> {
     pub async fn flush(&self, at: Timestamp, stats: &BTreeMap<String, AggregateStats>) -> Result<()> {
         for (scope, stats) in stats {
             let key = self.keys.next::<AggregateStats>(at, scope).to_string();
-            value::save(&*self.storage, &key, stats).await?;
+            self.storage.save_value(&key, stats).await?;
         }
         Ok(())
     }
@@ -105,12 +105,12 @@ impl<S: Deref<Target: StorageConnector>> Logs<S> {
             let (kind, asked) = (key.kind(), R::KIND);
             return Err(Error::invalid(format!("key '{key}' is of the log '{kind}', not '{asked}'")));
         }
-        value::load(&*self.storage, &key.to_string()).await
+        self.storage.load_value(&key.to_string()).await
     }
 }
 
 impl LogKeys {
-    /// Adds a record to a batch that is then written to a [`Store`]: the quick way, for many at once, and together
+    /// Adds a record, as JSON, to a batch that is then written to a [`Store`]: the quick way, for many at once, and together
     /// with whatever else is in the batch. What [`Logs`] reads is the same.
     ///
     /// ```
@@ -147,8 +147,9 @@ impl LogKeys {
         record: &R,
     ) -> Result<()> {
         let key = self.next::<R>(at, subject).to_string();
-        let data = value::encode(&key, record)?;
-        batch.put_with(&key, data, &PutOptions::new().content_type(value::CONTENT_TYPE));
+        let json = SerializationFormat::Json;
+        let options = PutOptions::new().content_type(json.content_type());
+        batch.put_with(&key, format::encode(json, record)?, &options);
         Ok(())
     }
 }
