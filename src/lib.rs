@@ -31,6 +31,8 @@ mod bounded;
 pub mod cdk;
 mod codec;
 mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod connector;
 mod cover;
 mod cursor;
@@ -47,6 +49,7 @@ mod manifest;
 mod memtable;
 mod metrics;
 mod options;
+pub mod records;
 mod registry;
 mod reserve;
 mod retention;
