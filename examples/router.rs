@@ -86,7 +86,7 @@ async fn serve(storage: &SiltstoneStorage, keys: &LogKeys, task: u32, allowed: u
 /// What a model might have answered: every so often it fails.
 fn ask(task: u32, number: u32) -> RequestLogEntry {
     let mix = (number + 1).wrapping_mul(2_654_435_761).rotate_left(task * 7);
-    let failed = mix % 97 == 0;
+    let failed = mix.is_multiple_of(97);
     RequestLogEntry {
         timestamp: SystemTime::now().into(),
         model_id: MODELS[mix as usize % MODELS.len()].to_owned(),

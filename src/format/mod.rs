@@ -188,10 +188,12 @@ fn too_deep() -> Error {
     Error::invalid(format!("it is nested deeper than {MAX_DEPTH} levels; flatten it"))
 }
 
-#[cfg(all(test, feature = "yaml", feature = "msgpack"))]
+#[cfg(test)]
+#[cfg(all(feature = "yaml", feature = "msgpack"))]
 mod tests;
 
-#[cfg(all(test, not(feature = "yaml")))]
+#[cfg(test)]
+#[cfg(not(feature = "yaml"))]
 mod lean {
     use super::*;
 
