@@ -35,8 +35,8 @@ fn main() {
     println!("live bytes, keys and values: {live}");
     println!("heaviest while writing: {heaviest} bytes on disk, {:?}", store.stats());
     // Open, but nobody writes.
-    std::thread::sleep(Duration::from_secs(4));
-    tell("after four seconds of rest", weigh(dir.path()), live);
+    std::thread::sleep(Duration::from_secs(6));
+    tell("after six seconds of rest", weigh(dir.path()), live);
     let start = Instant::now();
     store.close().unwrap();
     tell(&format!("closed, in {:?}", start.elapsed()), weigh(dir.path()), live);

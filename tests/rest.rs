@@ -83,3 +83,18 @@ fn an_open_store_gets_small_when_nobody_writes() {
     let store = open(&vfs, SyncPolicy::SyncOnBoundary, sizes()).unwrap();
     assert_eq!(store.list("").unwrap().count() as u64, KEYS);
 }
+
+/// It once left the log as it was if the last memtable had just been flushed, however dead the log was.
+#[test]
+fn it_gets_small_wherever_the_last_flush_was() {
+    for puts in (2_000..3_200).step_by(29) {
+        let memory = MemVfs::with_manual_clock(START);
+        let vfs: Arc<dyn Vfs> = Arc::new(memory.clone());
+        let store = open(&vfs, SyncPolicy::SyncOnBoundary, sizes()).unwrap();
+        let live = overwrite(&store, puts);
+        while !is_small(store.stats().disk_bytes, live) {
+            memory.advance(Duration::from_secs(1));
+            std::thread::yield_now();
+        }
+    }
+}

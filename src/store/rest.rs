@@ -31,13 +31,13 @@ impl Shared {
         shaped
     }
 
-    /// Ends the log and hands the memtable over to be flushed, if at least so many bytes were logged since it
-    /// began: then the log is complete, and its dead values can be told from the live ones. The numbers
-    /// of the next log and of the newest operation.
+    /// Ends the log and hands the memtable over to be flushed, if there are at least so many bytes in them: then
+    /// the log is complete, and its dead values can be told from the live ones. The numbers of the next log and of
+    /// the newest operation.
     pub(crate) fn settle(&self, least: u64) -> Result<(u64, u64)> {
         let mut writer = self.writer.lock();
         self.check_open()?;
-        if writer.logged() < least {
+        if writer.open_bytes() < least {
             return Ok((writer.next_log(), writer.seq()));
         }
         let unused = writer.settle();

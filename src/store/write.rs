@@ -206,9 +206,10 @@ impl Writer {
         (self.end_log(), unused)
     }
 
-    /// How much log was written since the memtable in use began, in bytes.
-    pub(crate) fn logged(&self) -> u64 {
-        self.tables.logged
+    /// How much log is not known to be complete, or not flushed, in bytes.
+    pub(crate) fn open_bytes(&self) -> u64 {
+        let in_use = self.log.as_ref().map_or(0, |log| log.offset() as u64);
+        in_use.max(self.tables.logged)
     }
 
     /// Ends the log in use, and the thread that makes logs ahead; the number of one that it had made.
