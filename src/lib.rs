@@ -17,7 +17,8 @@
 //! The layers, each standing on those before it: errors, metrics, options, codecs, keys and entries; `vfs`, the
 //! only door to the outside; `log`; `memtable` and `segment`; `cursor`; `manifest`; `maintain`; `store`;
 //! `format`, typed values as bytes; `connector`, the storage interface; `cdk`, the kit for connectors of one's
-//! own; `config` and `registry`, what opens one as a configuration says.
+//! own; `config` and `registry`, what opens one as a configuration says; `records`, what a router keeps;
+//! `conformance`, whether a connector keeps the contract.
 
 /// The README's example is a test.
 #[cfg(doctest)]

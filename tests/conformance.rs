@@ -3,44 +3,81 @@
 
 mod wrong;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use pollster::block_on;
+use siltstone::cdk::{BaseOptions, BaseStorage, KeyValueOptions, KeyValueStorage, MemoryBackend};
 use siltstone::conformance::{Harness, Outcome, Report, check};
 use siltstone::{
-    ConnectorOptions, Locking, Options, Persistence, Result, SiltstoneStorage, StorageConnector,
-    StorageEntry, Store, SyncPolicy,
+    ConnectorOptions, Inventory, Locking, Options, Persistence, Result, SerializationFormat,
+    SiltstoneStorage, StorageConnector, StorageEntry, Store, SyncPolicy,
 };
 use wrong::Wrong;
 
-fn options(policy: SyncPolicy) -> ConnectorOptions {
-    ConnectorOptions::new().engine(Options::new().sync_policy(policy))
+const FORMATS: [SerializationFormat; 3] =
+    [SerializationFormat::Json, SerializationFormat::Yaml, SerializationFormat::MsgPack];
+
+/// Some milliseconds: a check waits for its end.
+const LEASE: Option<Duration> = Some(Duration::from_millis(20));
+
+/// What a connector can be told, whichever it is.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    policy: SyncPolicy,
+    format: SerializationFormat,
+    locking: bool,
+    lease: Option<Duration>,
 }
 
-/// What all connectors on a store can do.
-fn complete<'a>(harness: Harness<'a, SiltstoneStorage>, policy: SyncPolicy) -> Harness<'a, SiltstoneStorage> {
-    let lease = Some(Duration::from_millis(20));
+impl Told {
+    fn new(policy: SyncPolicy, format: SerializationFormat) -> Self {
+        Self { policy, format, locking: true, lease: None }
+    }
+
+    fn store(self) -> ConnectorOptions {
+        let engine = Options::new().sync_policy(self.policy);
+        ConnectorOptions::new().engine(engine).format(self.format).locking(self.locking).lease(self.lease)
+    }
+
+    fn base(self) -> BaseOptions {
+        BaseOptions::new().format(self.format).locking(self.locking).lease(self.lease)
+    }
+
+    fn key_value(self) -> KeyValueOptions {
+        // Every second one compresses.
+        let compression = self.format != SerializationFormat::Yaml;
+        KeyValueOptions::new().base(self.base()).sync_policy(self.policy).compression(compression)
+    }
+}
+
+/// A harness with all that can be given.
+fn complete<'a, C: 'a>(
+    harness: Harness<'a, C>,
+    told: Told,
+    close: impl Fn(&C) -> Result<()> + 'a,
+    make: impl Fn(Told) -> Result<C> + Copy + 'a,
+) -> Harness<'a, C> {
     harness
-        .with_close(SiltstoneStorage::close)
-        .with_locking_disabled(move || options(policy).locking(false).in_memory())
-        .with_lease(move || options(policy).lease(lease).in_memory())
+        .with_close(close)
+        .with_locking_disabled(move || make(Told { locking: false, ..told }))
+        .with_lease(move || make(Told { lease: LEASE, ..told }))
 }
 
 /// Opens a storage that was used and closed before, and is empty again.
-fn reopened(policy: SyncPolicy, dir: &Path) -> Result<SiltstoneStorage> {
+fn reopened(told: Told, dir: &Path) -> Result<SiltstoneStorage> {
     if !dir.exists() {
-        let storage = options(policy).open(dir)?;
+        let storage = told.store().open(dir)?;
         for key in ["k", "a", "a/b", "🦀"] {
             block_on(storage.save(key, &StorageEntry::new(key, vec![1; 1000]).with("of", "before")))?;
-            block_on(siltstone::Inventory::delete(&storage, key))?;
+            block_on(storage.delete(key))?;
         }
         block_on(storage.acquire("k", None))?;
         storage.close()?;
     }
-    options(policy).open(dir)
+    told.store().open(dir)
 }
 
 fn keeps<C: StorageConnector + Locking>(what: &str, harness: &Harness<'_, C>) -> Report {
@@ -53,22 +90,85 @@ fn names(report: &Report) -> BTreeSet<&'static str> {
     report.clauses().iter().map(|clause| clause.name).collect()
 }
 
-#[test]
-fn every_connector_keeps_the_contract() {
-    use SyncPolicy::{Immediate, InMemory, Periodic, SyncOnBoundary};
-    let memory = complete(Harness::new(|| options(InMemory).in_memory()), InMemory);
-    let report = keeps("in memory", &memory);
-    let skipped: Vec<&str> = report.skipped().map(|clause| clause.name).collect();
-    assert_eq!(skipped, ["close.releases", "place.shared-entries", "place.shared-locks", "place.kept"]);
-    for policy in [SyncOnBoundary, Periodic, Immediate] {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |place: u32| dir.path().join(place.to_string());
-        let new = complete(Harness::with_places(|place| options(policy).open(at(place))), policy);
-        assert_eq!(keeps(&policy.to_string(), &new).skipped().count(), 0);
-        let at = |place: u32| dir.path().join(format!("again-{place}"));
-        let again = complete(Harness::with_places(|place| reopened(policy, &at(place))), policy);
-        assert_eq!(keeps(&format!("{policy}, reopened"), &again).skipped().count(), 0);
+/// Checks connectors each of which has a storage of its own.
+fn alone<C: StorageConnector + Locking>(
+    what: &str,
+    policy: SyncPolicy,
+    close: impl Fn(&C) -> Result<()> + Copy,
+    make: impl Fn(Told) -> Result<C> + Copy,
+) {
+    for told in FORMATS.map(|format| Told::new(policy, format)) {
+        let report =
+            keeps(&format!("{what}, {told:?}"), &complete(Harness::new(|| make(told)), told, close, make));
+        let skipped: Vec<&str> = report.skipped().map(|clause| clause.name).collect();
+        assert_eq!(skipped, ["close.releases", "place.shared-entries", "place.shared-locks", "place.kept"]);
     }
+}
+
+/// Checks connectors on paths.
+fn on_paths<C: StorageConnector + Locking>(
+    what: &str,
+    told: Told,
+    close: impl Fn(&C) -> Result<()> + Copy,
+    open: impl Fn(Told, &Path) -> Result<C> + Copy,
+) {
+    let dir = tempfile::tempdir().unwrap();
+    let own = Cell::new(0);
+    let make = |told| {
+        own.set(own.get() + 1);
+        open(told, &dir.path().join(format!("own-{}", own.get())))
+    };
+    let harness = Harness::with_places(|place| open(told, &dir.path().join(place.to_string())));
+    let report = keeps(&format!("{what}, {told:?}"), &complete(harness, told, close, &make));
+    assert_eq!(report.skipped().count(), 0, "{report}");
+}
+
+fn stores(policy: SyncPolicy) {
+    for told in FORMATS.map(|format| Told::new(policy, format)) {
+        on_paths("a store", told, SiltstoneStorage::close, |told, path| told.store().open(path));
+    }
+    let told = Told::new(policy, SerializationFormat::Json);
+    on_paths("a reopened store", told, SiltstoneStorage::close, reopened);
+}
+
+fn files(policy: SyncPolicy) {
+    for told in FORMATS.map(|format| Told::new(policy, format)) {
+        let open = |told: Told, path: &Path| told.key_value().open_file(path);
+        on_paths("a file", told, KeyValueStorage::close, open);
+    }
+}
+
+#[test]
+fn in_memory() {
+    let policy = SyncPolicy::InMemory;
+    alone("a store", policy, SiltstoneStorage::close, |told| told.store().in_memory());
+    let close = |storage: &BaseStorage| {
+        storage.close();
+        Ok(())
+    };
+    alone("the kit's base", policy, close, |told| told.base().open());
+    for policy in [policy, SyncPolicy::SyncOnBoundary, SyncPolicy::Periodic, SyncPolicy::Immediate] {
+        let open = |told: Told| told.key_value().open(MemoryBackend::new());
+        alone("a backend in memory", policy, KeyValueStorage::close, open);
+    }
+}
+
+#[test]
+fn on_disk_on_boundaries() {
+    stores(SyncPolicy::SyncOnBoundary);
+    files(SyncPolicy::SyncOnBoundary);
+}
+
+#[test]
+fn on_disk_periodically() {
+    stores(SyncPolicy::Periodic);
+    files(SyncPolicy::Periodic);
+}
+
+#[test]
+fn on_disk_immediately() {
+    stores(SyncPolicy::Immediate);
+    files(SyncPolicy::Immediate);
 }
 
 #[test]
@@ -131,7 +231,7 @@ fn panics_and_endless_waits_are_failures() {
     };
     assert_eq!(why("exists.tells", "exists.tells"), "it panicked: no idea");
     assert_eq!(why("lock.wait-times-out", "lock.wait-times-out"), "it did not answer within 200ms");
-    let report = block_on(check(&Harness::new(|| options(SyncPolicy::Immediate).open("/dev/null/no"))));
+    let report = block_on(check(&Harness::new(|| SiltstoneStorage::open("/dev/null/no"))));
     let broken: Vec<_> = report.failures().collect();
     assert!(broken.len() > 30, "{report}");
     assert!(

@@ -1,5 +1,6 @@
 //! Keys of logs: what can be listed by is in them.
 
+use std::cmp;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,12 +17,13 @@ const PREFIX: &str = "logs/";
 /// These are the log, the time (as wide for all, so that keys sort by it), the subject and an id. A `/` in a subject
 /// is `%2F`, a `%` is `%25`. Two records of one moment are told apart by their ids: how many its writer wrote
 /// before, and a random number of the writer.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// They sort as their texts do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LogKey {
-    // In the order of the keys' bytes.
     kind: String,
     time: Timestamp,
-    /// Escaped, as keys sort by that.
+    /// Escaped, as it is in the text.
     subject: String,
     id: String,
 }
@@ -63,6 +65,27 @@ impl fmt::Display for LogKey {
         let Self { kind, time, subject, id } = self;
         write!(f, "{PREFIX}{kind}/{}/{subject}/{id}", time.sortable())
     }
+}
+
+impl Ord for LogKey {
+    fn cmp(&self, other: &Self) -> cmp::Ordering {
+        part(&self.kind)
+            .cmp(part(&other.kind))
+            .then(self.time.cmp(&other.time))
+            .then_with(|| part(&self.subject).cmp(part(&other.subject)))
+            .then_with(|| self.id.cmp(&other.id))
+    }
+}
+
+impl PartialOrd for LogKey {
+    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// A part of a key with the slash behind it: there are characters that come before that.
+fn part(text: &str) -> impl Iterator<Item = u8> {
+    text.bytes().chain([b'/'])
 }
 
 /// What all keys of a log begin with.
@@ -116,6 +139,21 @@ mod tests {
         ] {
             assert_eq!(LogKey::parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn keys_sort_as_their_texts() {
+        let keys = LogKeys::new();
+        let subjects = ["a b", "", "a", "a/b", "b", "a.b", "é"];
+        let mut all: Vec<LogKey> = subjects
+            .into_iter()
+            .flat_map(|subject| [Timestamp::LAST, Timestamp::default()].map(|time| (subject, time)))
+            .map(|(subject, time)| keys.next::<RequestLogEntry>(time, subject))
+            .collect();
+        let mut texts: Vec<String> = all.iter().map(LogKey::to_string).collect();
+        all.sort();
+        texts.sort();
+        assert_eq!(all.iter().map(LogKey::to_string).collect::<Vec<_>>(), texts);
     }
 
     #[test]
