@@ -136,7 +136,7 @@ mod tests {
             (r#"{"key":"k","value":"","vallue":""}"#, "vallue"),
             (r#"{"key":"k","key_base64":"","value":""}"#, "key twice"),
             (r#"{"key":"k","value_base64":"x"}"#, "value_base64"),
-            (r#"{"key":"k","value":"","metadata":[]}"#, "metadata"),
+            (r#"{"key":"k","value":"","metadata":[]}"#, "expected a map"),
             (r#"{"key":"k","value":"","metadata":{},"metadata_base64":""}"#, "twice"),
             (r#"{"key":"k","value":"","expires":"soon"}"#, "expires"),
         ] {
