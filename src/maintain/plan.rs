@@ -120,7 +120,10 @@ fn hidden(version: &Version) -> Option<Plan> {
         return None;
     }
     let in_place = |(level, segment): (usize, &Arc<Segment>)| merge(vec![segment.clone()], level);
-    let mostly = version.segments().find(|(_, segment)| is_hidden(segment, &covers));
+    let mostly = version.segments().find(|(_, segment)| {
+        // The quick look comes first: mostly nothing is hidden.
+        is_hidden(segment, &covers) && is_hidden(segment, &not_purged(version, segment))
+    });
     if mostly.is_some() || version.covers.len() <= MAX_COVERS {
         return mostly.map(in_place);
     }
@@ -136,6 +139,13 @@ fn aged(version: &Version, now: u64) -> Option<Plan> {
     let has_aged = |segment: &Segment| share_ended(segment.properties(), &version.rules, now) >= 64;
     let (level, segment) = version.segments().find(|(_, segment)| has_aged(segment))?;
     Some(merge(vec![segment.clone()], level))
+}
+
+/// The covers under which a segment may have anything: a gap counts the block that it begins and ends in, so that
+/// what was purged of it already would be written anew for ever.
+fn not_purged(version: &Version, segment: &Segment) -> Covers {
+    let purged = segment.properties().purged;
+    Covers::new(version.covers.iter().filter(|cover| cover.seq > purged).cloned().collect())
 }
 
 /// Whether a quarter of a segment's blocks, or more, are in gaps.
