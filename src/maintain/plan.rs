@@ -31,9 +31,6 @@ const CLASSES: [u64; 3] = [16 << 10, 128 << 10, 1 << 20];
 /// At rest, level 0 is merged once it weighs this part of what it covers.
 const REST_PART: u64 = 8;
 
-/// What a key takes at most, about, of the memory that a segment in the making may take.
-const MEMORY_PER_KEY: u64 = 24;
-
 #[derive(Debug)]
 pub(crate) enum Plan {
     /// Name the segment in another level; its bytes stay.
@@ -316,9 +313,8 @@ fn small_run(version: &Version, sizes: &Sizes) -> Option<Plan> {
     // What comes out must be fewer segments by far, or the same run would be found again for ever.
     let shrinks = |run: &[Arc<Segment>]| {
         let bytes: u64 = run.iter().map(|segment| segment.len()).sum();
-        let entries: u64 = run.iter().map(|segment| segment.properties().entries).sum();
-        let by_memory = entries.saturating_mul(MEMORY_PER_KEY) / sizes.segment_memory.max(1) as u64;
-        bytes / sizes.segment.max(1) as u64 + by_memory <= run.len() as u64 / 2
+        let memory: usize = run.iter().map(|segment| segment.memory_in_making()).sum();
+        bytes as usize / sizes.segment.max(1) + memory / sizes.segment_memory.max(1) <= run.len() / 2
     };
     for class in CLASSES {
         for (level, segments) in version.levels.iter().enumerate().skip(1) {
