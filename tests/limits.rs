@@ -162,3 +162,17 @@ fn a_recovery_keeps_to_the_limit_however_much_is_in_the_logs() {
         }
     }
 }
+
+/// Long keys make long indexes, and so segments that end early: a run of such is as short as it gets.
+#[test]
+fn a_run_of_segments_that_long_keys_ended_is_left_alone() {
+    let vfs = memory();
+    let open = || Options::new().memory_limit(8 << 20).open_in(vfs.clone(), DIR).unwrap();
+    let key = |index: usize| format!("{}{index:08}", "k".repeat(4_000));
+    let store = open();
+    for index in 0..1_000 {
+        store.put(key(index * 7_919 % 1_000), "").unwrap();
+    }
+    common::ends(move || store.close().unwrap());
+    assert_eq!(open().list("k").unwrap().count(), 1_000);
+}

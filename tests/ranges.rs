@@ -187,3 +187,33 @@ fn dropping_takes_one_edit() {
     // The first edit after an open makes a new manifest; closing writes one more.
     assert!(after - before <= 6, "{} writes to the manifest for {segments} segments", after - before);
 }
+
+/// The gaps between neighbours have the ends of blocks in them, and stay as long as one segment has a little under
+/// them: the other one, which was purged of it, must not be written anew again and again for that.
+#[test]
+fn what_was_purged_of_a_range_is_left_alone() {
+    let vfs: Arc<dyn Vfs> = Arc::new(MemVfs::with_manual_clock(START));
+    let key = |index: usize, end: &str| format!("k{index:03}/{end}");
+    let open = || open(&vfs, SyncPolicy::SyncOnBoundary, Sizes::default()).unwrap();
+    let store = open();
+    for index in 0..100 {
+        store.put(key(index, "a"), [b'v'; 60]).unwrap();
+    }
+    store.close().unwrap();
+    let store = open();
+    store.put("a", "far away").unwrap();
+    for index in 0..2_000 {
+        store.put(format!("l{index:05}"), [b'v'; 60]).unwrap();
+    }
+    for index in 0..99 {
+        store.put(key(index, "b"), "deleted").unwrap();
+    }
+    store.close().unwrap();
+    let store = open();
+    for index in 0..99 {
+        store.delete_range(key(index, "a\0")..key(index + 1, "a")).unwrap();
+    }
+    assert_eq!(store.list("k").unwrap().count(), 100);
+    common::ends(move || store.close().unwrap());
+    assert_eq!(open().list("k").unwrap().count(), 100);
+}

@@ -31,9 +31,6 @@ const CLASSES: [u64; 3] = [16 << 10, 128 << 10, 1 << 20];
 /// At rest, level 0 is merged once it weighs this part of what it covers.
 const REST_PART: u64 = 8;
 
-/// What a key takes at most, about, of the memory that a segment in the making may take.
-const MEMORY_PER_KEY: u64 = 24;
-
 #[derive(Debug)]
 pub(crate) enum Plan {
     /// Name the segment in another level; its bytes stay.
@@ -120,7 +117,10 @@ fn hidden(version: &Version) -> Option<Plan> {
         return None;
     }
     let in_place = |(level, segment): (usize, &Arc<Segment>)| merge(vec![segment.clone()], level);
-    let mostly = version.segments().find(|(_, segment)| is_hidden(segment, &covers));
+    let mostly = version.segments().find(|(_, segment)| {
+        // The quick look comes first: mostly nothing is hidden.
+        is_hidden(segment, &covers) && is_hidden(segment, &not_purged(version, segment))
+    });
     if mostly.is_some() || version.covers.len() <= MAX_COVERS {
         return mostly.map(in_place);
     }
@@ -138,13 +138,18 @@ fn aged(version: &Version, now: u64) -> Option<Plan> {
     Some(merge(vec![segment.clone()], level))
 }
 
-/// Whether a quarter of a segment's blocks, or more, are in gaps. What it was purged of is not in them, though
-/// blocks, which are counted by their ends, may seem to be.
+/// The covers under which a segment may have anything: a gap counts the block that it begins and ends in, so that
+/// what was purged of it already would be written anew for ever.
+fn not_purged(version: &Version, segment: &Segment) -> Covers {
+    let purged = segment.properties().purged;
+    Covers::new(version.covers.iter().filter(|cover| cover.seq > purged).cloned().collect())
+}
+
+/// Whether a quarter of a segment's blocks, or more, are in gaps.
 fn is_hidden(segment: &Segment, covers: &Covers) -> bool {
     let properties = segment.properties();
-    let unpurged = covers.iter().filter(|cover| cover.seq > properties.purged).cloned();
     let range = (&*properties.first_key, Some(&*properties.last_key));
-    let gaps = Covers::new(unpurged.collect()).gaps(range, properties.last_seq, u64::MAX);
+    let gaps = covers.gaps(range, properties.last_seq, u64::MAX);
     let blocks = gaps.iter().map(|gap| segment.blocks_within(&gap.start, gap.end.as_deref()));
     !gaps.is_empty() && blocks.sum::<usize>() * 4 >= segment.blocks()
 }
@@ -308,9 +313,8 @@ fn small_run(version: &Version, sizes: &Sizes) -> Option<Plan> {
     // What comes out must be fewer segments by far, or the same run would be found again for ever.
     let shrinks = |run: &[Arc<Segment>]| {
         let bytes: u64 = run.iter().map(|segment| segment.len()).sum();
-        let entries: u64 = run.iter().map(|segment| segment.properties().entries).sum();
-        let by_memory = entries.saturating_mul(MEMORY_PER_KEY) / sizes.segment_memory.max(1) as u64;
-        bytes / sizes.segment.max(1) as u64 + by_memory <= run.len() as u64 / 2
+        let memory: usize = run.iter().map(|segment| segment.memory_in_making()).sum();
+        bytes as usize / sizes.segment.max(1) + memory / sizes.segment_memory.max(1) <= run.len() / 2
     };
     for class in CLASSES {
         for (level, segments) in version.levels.iter().enumerate().skip(1) {

@@ -21,9 +21,12 @@ pub(super) struct IndexBuilder {
     separator_ends: Vec<usize>,
 }
 
+/// What a block takes in an index besides its separator.
+const PER_BLOCK: usize = 20;
+
 impl IndexBuilder {
     pub(super) fn len(&self) -> usize {
-        self.separators.len() + 20 * self.ends.len()
+        self.separators.len() + PER_BLOCK * self.ends.len()
     }
 
     /// The block that ends at `end`, its last key, and the first key of the next block, if there is one.
@@ -135,6 +138,11 @@ impl<'a> Index<'a> {
 
     pub(super) fn blocks(&self) -> usize {
         self.ends.len()
+    }
+
+    /// How long it was while it was collected.
+    pub(super) fn len_in_making(&self) -> usize {
+        self.blocks() * (self.prefix.len() + PER_BLOCK) + self.tails.len()
     }
 
     /// Where a block lies in the file; `None` if there are not so many.

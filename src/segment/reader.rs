@@ -15,6 +15,7 @@ use crate::segment::block::{Block, Lookup};
 use crate::segment::footer::{Footer, Unusable};
 use crate::segment::index::Index;
 use crate::segment::properties::Properties;
+use crate::segment::writer::memory_to_end;
 use crate::segment::{filter, unseal};
 use crate::vfs::{Mapping, Vfs};
 
@@ -163,6 +164,12 @@ impl Segment {
             }
         }
         Ok(None)
+    }
+
+    /// About how much memory it took to write it.
+    pub(crate) fn memory_in_making(&self) -> usize {
+        let index = self.index().map_or(0, |index| index.len_in_making());
+        memory_to_end(self.properties.entries as usize, index)
     }
 
     /// How many blocks it has.

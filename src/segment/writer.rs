@@ -20,6 +20,12 @@ const BLOCK_TARGET: usize = 2048;
 /// How much is collected for one write.
 const CHUNK: usize = 128 << 10;
 
+/// About how much memory it takes to end a segment of so many keys, and so many bytes of index.
+pub(super) fn memory_to_end(keys: usize, index: usize) -> usize {
+    // The index is collected in vectors that double, then put together.
+    keys * (size_of::<u64>() + 2) + index * 3
+}
+
 /// A segment that is being written. Dropped before it is finished, it leaves a useless file.
 #[derive(Debug)]
 pub(crate) struct SegmentWriter {
@@ -111,8 +117,7 @@ impl SegmentWriter {
 
     /// About how much memory it takes to end the segment here: the filter and the index are built as a whole.
     pub(crate) fn memory(&self) -> usize {
-        // The index is collected in vectors that double, then put together.
-        self.hashes.len() * (size_of::<u64>() + 2) + self.index.len() * 3
+        memory_to_end(self.hashes.len(), self.index.len())
     }
 
     /// Where the next byte goes in the file.

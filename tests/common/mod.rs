@@ -75,6 +75,17 @@ pub(crate) fn crashable() -> (MemVfs, Arc<dyn Vfs>) {
     (memory.clone(), Arc::new(memory))
 }
 
+/// Does what has to come to an end, and fails if it has not after a minute.
+pub(crate) fn ends(work: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::spawn(work);
+    let begun = std::time::Instant::now();
+    while !thread.is_finished() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "this does not come to an end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    thread.join().unwrap();
+}
+
 /// A value as the model holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
