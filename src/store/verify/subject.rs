@@ -160,7 +160,7 @@ impl Subject {
 
     /// One that cannot be opened is missing or empty, which was told by its length.
     fn open_segment(&mut self, vfs: &dyn Vfs, path: &Path, number: u64, level: usize) {
-        let mapping = vfs.open(path).and_then(|file| {
+        let mapping = vfs.open_to_read(path).and_then(|file| {
             let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
             file.map(len)
         });
@@ -178,7 +178,7 @@ impl Subject {
 fn check_length(vfs: &dyn Vfs, path: &Path, least: u64, findings: &mut Findings<'_>) {
     findings.file();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    match vfs.open(path).and_then(|file| file.len()) {
+    match vfs.open_to_read(path).and_then(|file| file.len()) {
         Ok(found) if found < least || (found > least && !name.ends_with(".log")) => {
             findings.problem(&name, (None, None), format!("it has {found} bytes instead of {least}"));
         }
