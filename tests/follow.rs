@@ -17,7 +17,7 @@ use common::{
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use siltstone::vfs::{CrashVfs, DiskVfs, MemVfs, Vfs};
-use siltstone::{ErrorKind, Options, ReadOnlyStore, Snapshot, Store, SyncPolicy};
+use siltstone::{ErrorKind, Options, ReadOnlyStore, Sizes, Snapshot, Store, SyncPolicy};
 
 fn follow(vfs: &Arc<dyn Vfs>) -> ReadOnlyStore {
     Options::new().sizes(tiny()).open_read_only_in(vfs.clone(), DIR).unwrap()
@@ -437,4 +437,25 @@ fn files_that_may_only_be_read_can_be_read() {
     }
     let follower = Options::new().open_read_only_in(Arc::new(DiskVfs::new()), dir.path()).unwrap();
     assert_eq!(follower.get("a").unwrap().unwrap().len(), 1000);
+}
+
+/// A checkpoint gives a log its end before it is flushed. A follower took that for a log that it need not read.
+#[test]
+fn a_log_that_a_checkpoint_ended_is_followed() {
+    for policy in [SyncPolicy::SyncOnBoundary, SyncPolicy::Periodic, SyncPolicy::Immediate] {
+        let (_, vfs) = crashable();
+        let writer = open(&vfs, policy, Sizes::default()).unwrap();
+        let early = follow(&vfs);
+        for round in 0..3 {
+            for key in 0..50 {
+                writer.put(format!("{round}/{key:02}"), vec![1; 300]).unwrap();
+            }
+            writer.checkpoint(format!("/checkpoint-{round}")).unwrap();
+            writer.put(format!("{round}/last"), "1").unwrap();
+            assert!(early.refresh().unwrap());
+            for follower in [&early, &follow(&vfs)] {
+                assert_eq!(follower.list("").count(), 51 * (round + 1), "{policy}");
+            }
+        }
+    }
 }
