@@ -130,6 +130,29 @@ fn a_hook_may_close_the_store() {
     assert_eq!(store.put("a", "2").unwrap_err().kind(), ErrorKind::Closed);
 }
 
+/// A hook that closes the store while the store, being closed by somebody else, waits for that very hook: each
+/// waited for the other, for ever.
+#[test]
+fn a_hook_may_close_a_store_that_is_being_closed() {
+    let (_, vfs) = crashable();
+    let shelf: Arc<OnceLock<Store>> = Arc::default();
+    let (within, (sender, told)) = (shelf.clone(), channel());
+    let hook = move |event: &Event| {
+        let (Event::FlushEnd { .. }, Some(store)) = (event, within.get()) else { return };
+        while store.put("b", "1").is_ok() {
+            std::thread::yield_now();
+        }
+        // Long enough for whoever closes to wait for this.
+        std::thread::sleep(Duration::from_millis(100));
+        store.close().unwrap();
+    };
+    let store = options().on_event(hook).open_in(vfs, DIR).unwrap();
+    shelf.set(store.clone()).unwrap();
+    store.put("a", "1").unwrap();
+    std::thread::spawn(move || sender.send(store.close()).unwrap());
+    told.recv_timeout(PATIENCE).unwrap().unwrap();
+}
+
 #[test]
 fn a_hook_that_panics_breaks_nothing() {
     let (_, vfs) = crashable();

@@ -17,7 +17,7 @@ use common::{
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use siltstone::vfs::{CrashVfs, DiskVfs, MemVfs, Vfs};
-use siltstone::{ErrorKind, Options, ReadOnlyStore, Snapshot, Store, SyncPolicy};
+use siltstone::{ErrorKind, Options, ReadOnlyStore, Sizes, Snapshot, Store, SyncPolicy};
 
 fn follow(vfs: &Arc<dyn Vfs>) -> ReadOnlyStore {
     Options::new().sizes(tiny()).open_read_only_in(vfs.clone(), DIR).unwrap()
@@ -437,4 +437,47 @@ fn files_that_may_only_be_read_can_be_read() {
     }
     let follower = Options::new().open_read_only_in(Arc::new(DiskVfs::new()), dir.path()).unwrap();
     assert_eq!(follower.get("a").unwrap().unwrap().len(), 1000);
+}
+
+/// A follower looks at the manifest's head first; of one that has none it once said that it could not be opened.
+#[test]
+fn what_is_no_manifest_is_damage_however_long_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = Store::open(dir.path()).unwrap();
+    writer.put("a", vec![1; 1000]).unwrap();
+    writer.close().unwrap();
+    let look = || ReadOnlyStore::open(dir.path()).unwrap_err();
+    let resize = |name: &str, len: u64| {
+        let file = std::fs::OpenOptions::new().write(true).open(dir.path().join(name)).unwrap();
+        file.set_len(len).unwrap();
+    };
+    // More than any machine has memory; no space is behind it.
+    resize("CURRENT", 1 << 42);
+    assert_eq!(look().kind(), ErrorKind::Corruption);
+    resize("CURRENT", 11);
+    resize("MANIFEST-000001", 0);
+    let error = look();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+    assert!(error.to_string().contains("MANIFEST-000001 is damaged at offset 0"), "{error}");
+}
+
+/// A checkpoint gives a log its end before it is flushed. A follower took that for a log that it need not read.
+#[test]
+fn a_log_that_a_checkpoint_ended_is_followed() {
+    for policy in [SyncPolicy::SyncOnBoundary, SyncPolicy::Periodic, SyncPolicy::Immediate] {
+        let (_, vfs) = crashable();
+        let writer = open(&vfs, policy, Sizes::default()).unwrap();
+        let early = follow(&vfs);
+        for round in 0..3 {
+            for key in 0..50 {
+                writer.put(format!("{round}/{key:02}"), vec![1; 300]).unwrap();
+            }
+            writer.checkpoint(format!("/checkpoint-{round}")).unwrap();
+            writer.put(format!("{round}/last"), "1").unwrap();
+            assert!(early.refresh().unwrap());
+            for follower in [&early, &follow(&vfs)] {
+                assert_eq!(follower.list("").count(), 51 * (round + 1), "{policy}");
+            }
+        }
+    }
 }

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use common::tell;
 use mount::{Kind, Mount};
-use siltstone::{ErrorKind, Options, Store, SyncPolicy};
+use siltstone::{ErrorKind, Options, ReadOnlyStore, Store, SyncPolicy};
 
 const SIZE: u64 = 40 << 20;
 
@@ -178,4 +178,19 @@ fn a_small_store_weighs_little() {
     let files = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().metadata().unwrap());
     let blocks: u64 = files.map(|file| std::os::unix::fs::MetadataExt::blocks(&file)).sum();
     assert!(blocks * 512 < 100 << 10, "{} bytes", blocks * 512);
+}
+
+/// Verifying once opened files to write to them, and told of damage where it was only not allowed to.
+#[test]
+fn a_disk_that_may_only_be_read_is_looked_at_and_verified() {
+    let Some(mut disk) = Disk::new(Kind::Tmpfs, SyncPolicy::SyncOnBoundary) else { return };
+    (0..100).for_each(|_| disk.put("a/").unwrap());
+    let Disk { mount, store, .. } = disk;
+    store.close().unwrap();
+    drop(store);
+    mount.make_read_only();
+    let dir = mount.dir().join("store");
+    assert_eq!(ReadOnlyStore::open(&dir).unwrap().list("").count(), 100);
+    let report = ReadOnlyStore::verify(&dir, |_, _| ()).unwrap();
+    assert_eq!((report.entries, report.problems), (100, Vec::new()));
 }

@@ -275,6 +275,38 @@ fn a_waker_may_drop_the_last_handle() {
     }
 }
 
+/// A waker that closes a store which is being closed already.
+struct Closer(Store, std::sync::mpsc::Sender<()>);
+
+impl std::task::Wake for Closer {
+    fn wake(self: Arc<Self>) {
+        self.1.send(()).unwrap();
+        while self.0.put("b", "1").is_ok() {
+            std::thread::yield_now();
+        }
+        // Long enough for whoever closes to wait for the thread that calls this.
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        self.0.close().unwrap();
+    }
+}
+
+/// Whoever closes waits for the thread that syncs, which called a waker that closes too: that one waited for
+/// the first, and so for itself.
+#[test]
+fn a_waker_may_close_a_store_that_is_being_closed() {
+    let (_, vfs) = crashable();
+    let store = open(&vfs, SyncPolicy::SyncOnBoundary, Sizes::default()).unwrap();
+    let position = store.put("a", "1").unwrap();
+    let (sender, woken) = std::sync::mpsc::channel();
+    let waker = std::task::Waker::from(Arc::new(Closer(store.clone(), sender)));
+    let mut durable = Box::pin(store.durable(position));
+    assert!(durable.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    woken.recv().unwrap();
+    let (sender, closed) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(store.close()).unwrap());
+    closed.recv_timeout(std::time::Duration::from_secs(120)).unwrap().unwrap();
+}
+
 /// Asking for durability rings the thread that watches the clock; it once set its alarm anew each time.
 #[test]
 fn a_periodic_store_is_not_put_off_by_those_who_ask_and_go() {

@@ -411,3 +411,26 @@ fn it_takes_no_lock_and_makes_nothing() {
     assert_eq!(verify().unwrap().problems, []);
     assert_eq!(files(&*vfs), before);
 }
+
+/// It was once told of its progress under a lock that flushes, `stats` and closing take too.
+#[test]
+fn whoever_is_told_of_progress_may_use_the_store_and_close_it() {
+    let (_, vfs) = crashable();
+    let store = open(&vfs, SyncPolicy::SyncOnBoundary, tinier()).unwrap();
+    fill(&store, 0..40);
+    let (done, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let report = store.verify(|read, total| {
+            if store.put("last", "1").is_ok() {
+                fill(&store, 0..10);
+                assert!(store.stats().sequence > 0);
+            }
+            if read * 2 > total {
+                store.close().unwrap();
+            }
+        });
+        done.send(report).unwrap();
+    });
+    let report = told.recv_timeout(std::time::Duration::from_secs(120)).unwrap().unwrap();
+    assert_eq!(report.problems, []);
+}

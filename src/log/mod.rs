@@ -107,7 +107,7 @@ pub(crate) fn number(of: &str) -> Option<u64> {
 /// A log that no manifest names any more: as much of it as is there.
 pub(crate) fn open_alone(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<LogFile> {
     let open = || {
-        let file = vfs.open(path)?;
+        let file = vfs.open_to_read(path)?;
         let mapping = file.map(usize::try_from(file.len()?).map_err(std::io::Error::other)?)?;
         Ok((file, mapping))
     };

@@ -33,6 +33,10 @@ const REWRITE: u64 = 1 << 20;
 /// The same when the store is closed.
 const REWRITE_AT_REST: u64 = 32 << 10;
 
+/// What lies behind so many bytes of a manifest, or of `CURRENT`, is damage, and is not read into memory.
+pub(super) const LONGEST: u64 = 1 << 30;
+const LONGEST_CURRENT: u64 = 64;
+
 /// The state, and the file that edits go to. A manifest of an earlier open is never appended to: the
 /// first edit after an open writes a new one.
 #[derive(Debug)]
@@ -254,14 +258,14 @@ pub(crate) fn recover(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Manifest> {
     let manifest = |number, state| Manifest::new(vfs, dir, state, number);
     let Some(number) = in_use(vfs, dir)? else { return Ok(manifest(0, State::new())) };
     let path = dir.join(name(number));
-    let bytes = read(vfs, &path)?.ok_or_else(|| missing(&path))?;
+    let bytes = read(vfs, &path, LONGEST)?.ok_or_else(|| missing(&path))?;
     Ok(manifest(number, replay(&bytes, number)?))
 }
 
 /// The number of the manifest that `CURRENT` names, if there is one.
 pub(crate) fn in_use(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Option<u64>> {
     let path = dir.join(CURRENT);
-    let Some(bytes) = read(vfs, &path)? else { return Ok(None) };
+    let Some(bytes) = read(vfs, &path, LONGEST_CURRENT)? else { return Ok(None) };
     let number = std::str::from_utf8(&bytes).ok().and_then(|text| text.lines().next()?.parse().ok());
     number.filter(|number| current_text(*number).as_bytes() == bytes).map(Some).ok_or_else(|| {
         let path = path.display();
@@ -269,10 +273,11 @@ pub(crate) fn in_use(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Option<u64>> {
     })
 }
 
-pub(super) fn read(vfs: &Arc<dyn Vfs>, path: &Path) -> Result<Option<Vec<u8>>> {
+/// Reads a file, and no more of it than this.
+pub(super) fn read(vfs: &Arc<dyn Vfs>, path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
     let read = || {
         let file = vfs.open_to_read(path)?;
-        let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
+        let len = usize::try_from(file.len()?.min(most)).map_err(std::io::Error::other)?;
         let mut bytes = vec![0; len];
         file.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
@@ -291,7 +296,7 @@ pub(crate) fn inspect(vfs: &Arc<dyn Vfs>, dir: &Path, manifest: &Manifest) -> Re
         return Err(Error::corruption(format!("{CURRENT} does not name it; restore it from a backup")));
     }
     let path = dir.join(name(manifest.number));
-    let bytes = read(vfs, &path)?.ok_or_else(|| missing(&path))?;
+    let bytes = read(vfs, &path, LONGEST)?.ok_or_else(|| missing(&path))?;
     let (state, end) = replay_to_end(&bytes, manifest.number)?;
     // What was amended is in memory only.
     if manifest.is_written() && state != manifest.state {

@@ -1,10 +1,11 @@
 //! The manifest as somebody reads it who is not the one that writes it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::file::{HEADER_LEN, in_use, read, replay};
+use crate::manifest::file::{HEADER_LEN, LONGEST, in_use, read, replay};
 use crate::manifest::{CURRENT, State, name};
 use crate::vfs::Vfs;
 
@@ -74,7 +75,7 @@ impl FollowedManifest {
         }
         let missing =
             || Error::corruption(format!("{} is missing; restore it from a backup", path.display()));
-        let bytes = read(&self.vfs, &path)?.ok_or_else(missing)?;
+        let bytes = read(&self.vfs, &path, LONGEST)?.ok_or_else(missing)?;
         self.state = replay(&bytes, number)?;
         self.seen = Seen { len: bytes.len() as u64, ..seen };
         Ok(true)
@@ -87,7 +88,14 @@ fn see(vfs: &Arc<dyn Vfs>, path: &Path, number: u64) -> Result<Seen> {
         seen.len = file.len()?;
         file.read_exact_at(&mut seen.head, 0)
     });
-    looked.map_err(|error| Error::opening(path, error)).map(|()| seen)
+    match looked {
+        Ok(()) => Ok(seen),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Error::corruption(format!(
+            "{} is damaged at offset 0; restore it from a backup",
+            path.display()
+        ))),
+        Err(error) => Err(Error::opening(path, error)),
+    }
 }
 
 /// A look at the manifest, to see later whether it has changed; nothing if it cannot be read.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{ErrorKind, Result};
-use crate::manifest::file::{in_use, read, replay, replay_prefix};
+use crate::manifest::file::{LONGEST, in_use, read, replay, replay_prefix};
 use crate::manifest::{CURRENT, State, name, number};
 use crate::vfs::Vfs;
 
@@ -40,7 +40,7 @@ pub(crate) fn salvage(vfs: &Arc<dyn Vfs>, dir: &Path, names: &[String]) -> Resul
         Err(error) => return Err(error),
     }
     for number in numbers {
-        let Some(bytes) = read(vfs, &dir.join(name(number)))? else {
+        let Some(bytes) = read(vfs, &dir.join(name(number)), LONGEST)? else {
             found.problems.push((name(number), "it is missing".to_owned()));
             continue;
         };

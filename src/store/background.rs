@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
@@ -27,7 +27,7 @@ pub(crate) struct Background {
 #[derive(Debug, Default)]
 struct Worker {
     bell: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Thread>,
     stopped: bool,
 }
 
@@ -40,7 +40,7 @@ impl Worker {
         if self.bell.is_none() {
             // One ring is remembered; more say nothing new.
             let (bell, heard) = bounded(1);
-            self.thread = Some(start(name, move || run(heard))?);
+            self.thread = Some(Thread::of(start(name, move || run(heard))?));
             self.bell = Some(bell);
         }
         if let Some(bell) = &self.bell {
@@ -56,14 +56,33 @@ pub(crate) fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<J
     started.map_err(|error| Error::io(format!("cannot start thread {name}"), error))
 }
 
-/// Whether that is the thread that asks.
-pub(crate) fn is_this_thread(thread: &JoinHandle<()>) -> bool {
-    thread.thread().id() == std::thread::current().id()
+/// A thread that calls foreign code, which may ask whether it is called by it. So it is known by its id also
+/// while somebody waits for its end.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    id: ThreadId,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Thread {
+    pub(crate) fn of(handle: JoinHandle<()>) -> Self {
+        Self { id: handle.thread().id(), handle: Some(handle) }
+    }
+
+    /// Whether it is the one that asks.
+    pub(crate) fn is_here(&self) -> bool {
+        self.id == std::thread::current().id()
+    }
+
+    /// What the first who asks can wait for.
+    pub(crate) fn take(&mut self) -> Option<JoinHandle<()>> {
+        self.handle.take()
+    }
 }
 
 /// Whether the caller is this worker's thread.
 fn is_of(worker: &Mutex<Worker>) -> bool {
-    worker.lock().thread.as_ref().is_some_and(is_this_thread)
+    worker.lock().thread.as_ref().is_some_and(Thread::is_here)
 }
 
 fn stop(worker: &Mutex<Worker>) {
@@ -71,7 +90,7 @@ fn stop(worker: &Mutex<Worker>) {
         let mut worker = worker.lock();
         worker.stopped = true;
         worker.bell = None;
-        worker.thread.take()
+        worker.thread.as_mut().and_then(Thread::take)
     };
     if let Some(thread) = thread {
         let _ = thread.join();

@@ -72,6 +72,11 @@ impl Mount {
         self.place.path().join(NAME)
     }
 
+    /// From now on nothing can be written to it.
+    pub(crate) fn make_read_only(&self) {
+        run("mount", &["-o".as_ref(), "remount,ro".as_ref(), self.dir().as_ref()]).unwrap();
+    }
+
     /// Takes all the space that is left, as others may.
     pub(crate) fn fill(&self) -> Ballast {
         let path = self.dir().join("ballast");

@@ -46,11 +46,9 @@ impl Checkpoint {
                 "bytes": made.bytes,
             }))?;
         } else {
-            let bytes = DecimalBytes(made.bytes);
-            out.line(format!(
-                "checkpoint  {dir}: {bytes}, {} files linked, {} copied",
-                made.linked, made.copied
-            ))?;
+            let (bytes, linked) = (DecimalBytes(made.bytes), made.linked);
+            let files = if linked == 1 { "file" } else { "files" };
+            out.line(format!("checkpoint  {dir}: {bytes}, {linked} {files} linked, {} copied", made.copied))?;
         }
         out.finish()?;
         Ok(Status::Done)

@@ -54,7 +54,8 @@ impl Files {
                 None => open_log(&*self.vfs, &self.dir, record)?,
             };
             let log = map(&log, lasting(&log, record, state.flushed)?)?;
-            let is_whole = record.end == Some(log.mapping.len() as u64);
+            // One that a checkpoint ended may have an end, and frames that are still to be replayed.
+            let is_whole = record.end == Some(log.mapping.len() as u64) && state.is_flushed(record);
             self.logs.insert(record.number, if is_whole { log.without_file() } else { log });
         }
         Ok(replaced)

@@ -3,13 +3,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
 use crate::metrics::{Counter, Event, Hook};
-use crate::store::background::{self, is_this_thread};
+use crate::store::background::{self, Thread};
 
 /// So many events may wait for the hook.
 const WAITING: usize = 1024;
@@ -33,7 +32,7 @@ struct Listener {
 #[derive(Debug, Default)]
 struct Line {
     events: Option<Sender<Event>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Thread>,
     stopped: bool,
 }
 
@@ -56,7 +55,7 @@ impl Events {
             let told = listener.clone();
             // Without a thread nothing can be told; the next event tries again.
             if let Ok(thread) = background::start("siltstone-events", move || told.listen(&heard)) {
-                (line.events, line.thread) = (Some(events), Some(thread));
+                (line.events, line.thread) = (Some(events), Some(Thread::of(thread)));
             }
         }
         let sent = line.events.as_ref().is_some_and(|events| events.try_send(event).is_ok());
@@ -68,7 +67,7 @@ impl Events {
 
     /// Whether the caller is the hook.
     pub(crate) fn is_here(&self) -> bool {
-        self.line.lock().thread.as_ref().is_some_and(is_this_thread)
+        self.line.lock().thread.as_ref().is_some_and(Thread::is_here)
     }
 
     /// Returns when all was told. Not for the hook itself.
@@ -77,7 +76,7 @@ impl Events {
             let mut line = self.line.lock();
             line.stopped = true;
             line.events = None;
-            line.thread.take()
+            line.thread.as_mut().and_then(Thread::take)
         };
         if let Some(thread) = thread {
             let _ = thread.join();

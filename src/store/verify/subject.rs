@@ -60,7 +60,8 @@ impl Subject {
         // Held, so that the manifest, the view and the directory are those of one moment.
         let manifest = shared.manifest.lock();
         let (state, view) = (manifest.state().clone(), shared.view());
-        check_manifest(shared, &manifest, findings);
+        let inspected = crate::manifest::inspect(&shared.vfs, &shared.dir, &manifest);
+        let number = manifest.number();
         let segments = view.version.segments().map(|(level, segment)| SegmentFile {
             number: segment.number(),
             level,
@@ -82,6 +83,8 @@ impl Subject {
             check_length(&*shared.vfs, &path, record.end.unwrap_or(record.reserved), findings);
         }
         drop(manifest);
+        // That is told to foreign code, which may well ask the store for something.
+        tell_manifest(number, inspected.map_err(|error| error.to_string()), findings);
         Ok(Self { state: Some(state), segments, logs, values, foreign: None })
     }
 
@@ -157,7 +160,7 @@ impl Subject {
 
     /// One that cannot be opened is missing or empty, which was told by its length.
     fn open_segment(&mut self, vfs: &dyn Vfs, path: &Path, number: u64, level: usize) {
-        let mapping = vfs.open(path).and_then(|file| {
+        let mapping = vfs.open_to_read(path).and_then(|file| {
             let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
             file.map(len)
         });
@@ -175,7 +178,7 @@ impl Subject {
 fn check_length(vfs: &dyn Vfs, path: &Path, least: u64, findings: &mut Findings<'_>) {
     findings.file();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    match vfs.open(path).and_then(|file| file.len()) {
+    match vfs.open_to_read(path).and_then(|file| file.len()) {
         Ok(found) if found < least || (found > least && !name.ends_with(".log")) => {
             findings.problem(&name, (None, None), format!("it has {found} bytes instead of {least}"));
         }
@@ -217,7 +220,11 @@ impl Foreign {
         let odd = || Some(inspect()).filter(|found| found.as_ref().map_or(true, |(len, end)| end < len));
         // As it was when nothing was odd about it, if that is so by now.
         let inspected = settled(&*self.vfs, || odd().filter(|_| is_ours()));
-        tell_manifest(manifest, inspected.unwrap_or(Ok((self.manifest_len, self.manifest_len))), findings);
+        tell_manifest(
+            manifest.number(),
+            inspected.unwrap_or(Ok((self.manifest_len, self.manifest_len))),
+            findings,
+        );
     }
 
     /// How many bytes lie behind the frames of a log, and stay there.
@@ -226,21 +233,15 @@ impl Foreign {
     }
 }
 
-/// Reads the manifest of an open store as it lies on the disk.
-fn check_manifest(shared: &Shared, manifest: &Manifest, findings: &mut Findings<'_>) {
-    let inspected = crate::manifest::inspect(&shared.vfs, &shared.dir, manifest);
-    tell_manifest(manifest, inspected.map_err(|error| error.to_string()), findings);
-}
-
 /// How long the file is, and how much of it holds records; or why it cannot be read.
 type Inspected = Result<(u64, u64), String>;
 
-fn tell_manifest(manifest: &Manifest, inspected: Inspected, findings: &mut Findings<'_>) {
-    if manifest.number() == 0 {
+fn tell_manifest(number: u64, inspected: Inspected, findings: &mut Findings<'_>) {
+    if number == 0 {
         return;
     }
     findings.file();
-    let name = crate::manifest::name(manifest.number());
+    let name = crate::manifest::name(number);
     match inspected {
         Ok((len, end)) => {
             findings.read(len);
