@@ -6,13 +6,15 @@ use crate::error::Result;
 
 type Make<'a, C> = Box<dyn Fn() -> Result<C> + 'a>;
 
+type Close<'a, C> = Box<dyn Fn(&C) -> Result<()> + 'a>;
+
 /// Makes the connectors of a check: what is given is checked, and no more.
 pub struct Harness<'a, C> {
     pub(super) open: Box<dyn Fn(u32) -> Result<C> + 'a>,
     pub(super) places: bool,
     pub(super) unlocked: Option<Make<'a, C>>,
     pub(super) leased: Option<Make<'a, C>>,
-    pub(super) close: Option<Box<dyn Fn(&C) -> Result<()> + 'a>>,
+    pub(super) close: Option<Close<'a, C>>,
     limit: Duration,
 }
 
