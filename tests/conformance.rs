@@ -119,7 +119,7 @@ fn on_paths<C: StorageConnector + Locking>(
         open(told, &dir.path().join(format!("own-{}", own.get())))
     };
     let harness = Harness::with_places(|place| open(told, &dir.path().join(place.to_string())));
-    let report = keeps(&format!("{what}, {told:?}"), &complete(harness, told, close, &make));
+    let report = keeps(&format!("{what}, {told:?}"), &complete(harness, told, close, make));
     assert_eq!(report.skipped().count(), 0, "{report}");
 }
 
