@@ -69,7 +69,8 @@ fn complete<'a, C: 'a>(
 /// Opens a storage that was used and closed before, and is empty again.
 fn reopened(told: Told, dir: &Path) -> Result<SiltstoneStorage> {
     if !dir.exists() {
-        let storage = told.store().open(dir)?;
+        // Locks are left behind as well, whether or not they can be acquired later.
+        let storage = Told { locking: true, ..told }.store().open(dir)?;
         for key in ["k", "a", "a/b", "🦀"] {
             block_on(storage.save(key, &StorageEntry::new(key, vec![1; 1000]).with("of", "before")))?;
             block_on(storage.delete(key))?;
