@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use siltstone::{Batch, ErrorKind, List, Options, Scan, Snapshot, Store};
+use siltstone::{Batch, ErrorKind, List, Options, Retention, Scan, Snapshot, Store};
 
 struct Counting;
 
@@ -156,8 +156,30 @@ fn run(limit: usize, in_order: bool, dir: &Path) {
     check("reopened");
 }
 
+/// What a rule by bytes has to know of the store does not grow with it.
+fn keep_to_bytes(limit: usize, dir: &Path) {
+    let options = || Options::new().memory_limit(limit);
+    let heap = Heap::new();
+    let check = |what: &str| heap.check(limit, what);
+    let store = options().open(dir).unwrap();
+    for index in 0..COUNT {
+        store.put(key(index, false), [b'v'; 20]).unwrap();
+    }
+    store.close().unwrap();
+    let store = options().open(dir).unwrap();
+    check("written, for a rule");
+    store.retain("", Retention::new().max_bytes(30_000_000)).unwrap();
+    check("kept to the bytes");
+    for index in COUNT..COUNT + 100_000 {
+        store.put(key(index, false), [b'v'; 20]).unwrap();
+    }
+    store.close().unwrap();
+    check("kept to them while writing");
+}
+
 #[test]
 fn the_limit_holds() {
+    keep_to_bytes(16 << 20, folder().path());
     for limit in [8 << 20, 32 << 20, 256 << 20] {
         for in_order in [true, false] {
             run(limit, in_order, folder().path());

@@ -256,3 +256,61 @@ proptest! {
         run(steps);
     }
 }
+
+/// Sizes at which some thousand entries make some segments.
+fn small() -> Sizes {
+    Sizes { memtable: 64 << 10, segment: 64 << 10, full_log: 256 << 10, ..Sizes::default() }
+}
+
+/// What was deleted just now, or has ended, is on the disk for a moment. What lives must not go in its place.
+#[test]
+fn what_is_dead_does_not_count_against_what_lives() {
+    let (memory, vfs) = crashable();
+    for ends in [false, true] {
+        let store = open(&vfs, POLICY, small()).unwrap();
+        for index in 0..2_000 {
+            store.put(format!("logs/old/{index:06}"), [1; 900]).unwrap();
+        }
+        for index in 0..9_000 {
+            let options = PutOptions::new();
+            let options =
+                if ends { options.expires_at(common::moment(vfs.now()) + seconds(60)) } else { options };
+            store.put_with(format!("logs/new/{index:06}"), [1; 900], &options).unwrap();
+        }
+        if ends {
+            memory.advance(seconds(60));
+        } else {
+            store.delete_prefix("logs/new/").unwrap();
+        }
+        store.retain("logs/", Retention::new().max_bytes(5_000_000)).unwrap();
+        store.put("logs/last", "").unwrap();
+        store.close().unwrap();
+        let store = open(&vfs, POLICY, small()).unwrap();
+        assert_eq!(store.list("logs/").unwrap().count(), 2_001, "they take less than 2 MB");
+        store.retain("logs/", Retention::default()).unwrap();
+        store.delete_prefix("").unwrap();
+        store.close().unwrap();
+    }
+}
+
+/// A rule by bytes looks into segments. One that cannot be read must not keep memtables from being flushed.
+#[test]
+fn damage_under_a_rule_by_bytes_stops_no_writer() {
+    let (_, vfs) = crashable();
+    let store = open(&vfs, POLICY, small()).unwrap();
+    store.retain("logs/", Retention::new().max_bytes(600_000)).unwrap();
+    for index in 0..4_000 {
+        store.put(format!("logs/{:06}", index * 7_919 % 4_000), [1; 100]).unwrap();
+    }
+    store.compact("", |_, _| ()).unwrap();
+    store.close().unwrap();
+    let names = vfs.list(Path::new(DIR)).unwrap();
+    for name in names.iter().filter(|name| name.ends_with("seg")) {
+        let file = vfs.open(&Path::new(DIR).join(name)).unwrap();
+        file.write_all_at(b"damage", 3_000).unwrap();
+    }
+    let store = open(&vfs, POLICY, small()).unwrap();
+    for index in 0..20_000 {
+        store.put(format!("logs/more/{index:06}"), [1; 100]).unwrap();
+    }
+}

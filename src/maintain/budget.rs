@@ -5,25 +5,94 @@
 pub(crate) enum Part {
     /// So many bytes, written between two operations; evenly, for all that is known.
     Rough { first_seq: u64, last_seq: u64, bytes: u64 },
-    /// Each entry's operation, in order, and the bytes from it on.
+    /// Operations, in order, and the bytes from each on.
     Exact(Vec<(u64, u64)>),
+    /// What was written up to this operation is told of by another part.
+    Known { last_seq: u64 },
 }
 
-impl Part {
-    /// From each entry's operation and bytes.
-    pub(crate) fn exact(mut entries: Vec<(u64, u64)>) -> Self {
-        entries.sort_unstable();
+/// Each time that entries are told of together, it is known to one part in so many when they were written.
+const STEPS: usize = 512;
+
+/// Any number of entries, each one's operation and bytes, in little memory: of many, neighbours are told of as if the
+/// newest of them had written them all. So no more stays than is told, and no less by some hundredths.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    /// Those of the first are as they came. Each next one holds what twice as many entries made, or nothing: an
+    /// entry is joined with others once a level, and so not often.
+    levels: Vec<Vec<(u64, u64)>>,
+}
+
+impl Steps {
+    pub(crate) fn add(&mut self, seq: u64, bytes: u64) {
+        let newest = self.level(0);
+        newest.push((seq, bytes));
+        if newest.len() == 2 * STEPS {
+            let full = std::mem::take(newest);
+            self.carry(full, 1);
+        }
+    }
+
+    pub(crate) fn add_all(&mut self, steps: Self) {
+        for (level, steps) in steps.levels.into_iter().enumerate() {
+            match level {
+                0 => steps.into_iter().for_each(|(seq, bytes)| self.add(seq, bytes)),
+                _ => self.carry(steps, level),
+            }
+        }
+    }
+
+    /// Puts them into this level, or with what is there into the next one.
+    fn carry(&mut self, mut steps: Vec<(u64, u64)>, mut level: usize) {
+        if steps.is_empty() {
+            return;
+        }
+        while !self.level(level).is_empty() {
+            steps.append(self.level(level));
+            steps = join(steps);
+            level += 1;
+        }
+        *self.level(level) = steps;
+    }
+
+    fn level(&mut self, level: usize) -> &mut Vec<(u64, u64)> {
+        if self.levels.len() <= level {
+            self.levels.resize(level + 1, Vec::new());
+        }
+        &mut self.levels[level]
+    }
+
+    pub(crate) fn part(&self) -> Part {
+        let mut steps = self.levels.concat();
+        steps.sort_unstable();
         let mut since = 0;
-        for (_, bytes) in entries.iter_mut().rev() {
+        for (_, bytes) in steps.iter_mut().rev() {
             since += *bytes;
             *bytes = since;
         }
-        Self::Exact(entries)
+        Part::Exact(steps)
     }
+}
 
-    fn last_seq(&self) -> u64 {
+/// No two neighbours that are a small part of all together: twice [`STEPS`] at most, and one.
+fn join(mut steps: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    steps.sort_unstable();
+    let most = steps.iter().map(|(_, bytes)| bytes).sum::<u64>() / STEPS as u64;
+    steps.dedup_by(|next, step| {
+        let joins = step.1 + next.1 <= most;
+        if joins {
+            *step = (next.0, step.1 + next.1);
+        }
+        joins
+    });
+    steps.shrink_to_fit();
+    steps
+}
+
+impl Part {
+    pub(crate) fn last_seq(&self) -> u64 {
         match self {
-            Self::Rough { last_seq, .. } => *last_seq,
+            Self::Rough { last_seq, .. } | Self::Known { last_seq } => *last_seq,
             Self::Exact(entries) => entries.last().map_or(0, |(seq, _)| *seq),
         }
     }
@@ -31,6 +100,7 @@ impl Part {
     /// How many of its bytes were not written before this operation; about, if it is rough.
     fn since(&self, seq: u64) -> u64 {
         match self {
+            Self::Known { .. } => 0,
             Self::Rough { last_seq, .. } if seq > *last_seq => 0,
             Self::Rough { first_seq, last_seq, bytes } => {
                 let all = u128::from(last_seq - first_seq) + 1;
@@ -93,11 +163,35 @@ mod tests {
 
     #[test]
     fn what_is_known_exactly_is_told_exactly() {
-        let part = Part::exact(vec![(9, 10), (3, 1), (5, 100)]);
+        let mut steps = Steps::default();
+        [(9, 10), (3, 1), (5, 100)].into_iter().for_each(|(seq, bytes)| steps.add(seq, bytes));
+        let part = steps.part();
         let since = [0, 3, 4, 5, 6, 9, 10].map(|seq| part.since(seq));
         assert_eq!(since, [111, 111, 110, 110, 10, 10, 0]);
         assert!(!part.is_rough_at(5));
         assert_eq!(cutoff(&[part], 0, 50), Some(6));
+    }
+
+    #[test]
+    fn any_number_of_entries_is_told_in_little_memory() {
+        // In order, the other way round, and all over the place.
+        const COUNT: u64 = 1_000_003;
+        for step in [1, COUNT - 1, 7_919] {
+            let entries = || (0..COUNT).map(|index| (index * step % COUNT, 1 + index % 100));
+            // In two parts, as if from two segments.
+            let (mut steps, mut others) = (Steps::default(), Steps::default());
+            entries().take(300_000).for_each(|(seq, bytes)| steps.add(seq, bytes));
+            entries().skip(300_000).for_each(|(seq, bytes)| others.add(seq, bytes));
+            steps.add_all(others);
+            assert!(steps.levels.concat().len() < 12 * 2 * STEPS);
+            let (part, all) = (steps.part(), entries().map(|(_, bytes)| bytes).sum::<u64>());
+            assert_eq!(part.since(0), all);
+            for seq in [1, 10_000, 500_000, 999_999] {
+                let exactly = entries().filter(|(at, _)| *at >= seq).map(|(_, bytes)| bytes).sum::<u64>();
+                let told = part.since(seq);
+                assert!(exactly <= told && told <= exactly + all / 50, "step {step}: {told}, {exactly}");
+            }
+        }
     }
 
     proptest! {

@@ -7,7 +7,7 @@ mod plan;
 mod space;
 mod spent;
 
-pub(crate) use budget::{Part, cutoff};
+pub(crate) use budget::{Part, Steps, cutoff};
 pub(crate) use compact::Compaction;
 pub(crate) use merge::{Fate, Merge, Output, Rehome};
 pub(crate) use plan::{Claim, Plan, home_level, is_bottom, plan, plan_at_rest};

@@ -1,5 +1,6 @@
 //! Retention: the rules, and what goes by them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use crate::batch::{Change, Op};
 use crate::entry::{Entry, Place};
 use crate::error::{Error, Result};
 use crate::key::{check_bound, prefix_end};
-use crate::maintain::{Part, cutoff, end};
+use crate::maintain::{Part, Steps, cutoff, end as ends_at};
 use crate::manifest::{Edit, Version};
 use crate::memtable::{Memtable, MemtableCursor};
 use crate::retention::{Retention, Rule, Rules};
@@ -56,7 +57,8 @@ impl Shared {
         for rule in &rules.0 {
             let Some(limit) = rule.max_bytes else { continue };
             let end = prefix_end(&rule.prefix);
-            let before = oldest_kept(&self.view(), &rule.prefix, end.as_deref(), limit)?;
+            let range = (&*rule.prefix, end.as_deref());
+            let before = oldest_kept(&self.view(), range, limit, self.vfs.now());
             let Some(before) = before else { continue };
             let change = Change::DeleteRange { end: end.as_deref(), before: Some(before) };
             if !self.commit_unless_busy(&[Op { key: &rule.prefix, change }])? {
@@ -72,74 +74,102 @@ impl Shared {
     /// How long until a whole segment has ended, if there is one that will.
     pub(crate) fn next_end(&self) -> Option<Duration> {
         let (view, now) = (self.view(), self.vfs.now());
-        let ends =
-            view.version.segments().filter_map(|(_, segment)| end(segment.properties(), &view.version.rules));
+        let ends = view
+            .version
+            .segments()
+            .filter_map(|(_, segment)| ends_at(segment.properties(), &view.version.rules));
         let next = ends.filter(|end| *end > now).min()?;
         Some(Duration::from_micros(next - now))
     }
 }
 
-/// The operation before which everything under a prefix has to go for no more than `limit` bytes to stay.
-fn oldest_kept(view: &View, prefix: &[u8], end: Option<&[u8]>, limit: u64) -> Result<Option<u64>> {
-    let gone = view.covers.iter().filter(|cover| cover.contains(prefix, end));
+/// The operation before which everything under a prefix has to go for no more than `limit` bytes to stay. What
+/// is deleted or has ended, as far as can be told, does not count: it goes anyway, and nothing that lives in its
+/// place.
+fn oldest_kept(view: &View, range: Range<'_>, limit: u64, now: u64) -> Option<u64> {
+    let gone = view.covers.iter().filter(|cover| cover.contains(range.0, range.1));
     let gone = gone.map(|cover| cover.before).max().unwrap_or(0);
-    let segments = view.version.segments().filter_map(|(_, segment)| in_segment(segment, (prefix, end)));
-    let tables = view.frozen.iter().map(|frozen| &frozen.table).chain([&view.active]);
-    let tables = tables.map(|table| (in_memtable(table, (prefix, end)), None));
-    let (mut parts, sources): (Vec<Part>, Vec<Option<&Arc<Segment>>>) = segments.chain(tables).unzip();
+    let mut known = Steps::default();
+    for table in view.frozen.iter().map(|frozen| &frozen.table).chain([&view.active]) {
+        in_memtable(view, table, range, now, &mut known);
+    }
+    let segments = view.version.segments().map(|(_, segment)| segment);
+    let segments = segments.filter_map(|segment| Some((in_segment(view, segment, range, now)?, segment)));
+    let (mut parts, segments): (Vec<Part>, Vec<&Arc<Segment>>) = segments.unzip();
+    let mut unread: BTreeSet<usize> = (0..parts.len()).collect();
+    parts.push(known.part());
     loop {
         let before = cutoff(&parts, gone, limit);
         // Only those that it splits have to be looked into.
         let rough =
             |part: &Part| part.is_rough_at(gone) || before.is_some_and(|before| part.is_rough_at(before));
-        let Some(at) = parts.iter().position(rough) else { return Ok(before) };
-        let (Some(part), Some(Some(segment))) = (parts.get_mut(at), sources.get(at)) else {
-            return Ok(before);
-        };
-        *part = look_into(segment, (prefix, end))?;
+        let split = unread.iter().copied().find(|at| parts.get(*at).is_some_and(rough));
+        let Some((at, segment)) = split.and_then(|at| Some((at, segments.get(at)?))) else { return before };
+        unread.remove(&at);
+        // One that is damaged stays a guess: merges and readers tell of it.
+        if let Ok(steps) = look_into(view, segment, range, now)
+            && let Some(part) = parts.get_mut(at)
+        {
+            *part = Part::Known { last_seq: part.last_seq() };
+            known.add_all(steps);
+            parts.pop();
+            parts.push(known.part());
+        }
     }
 }
 
 type Range<'a> = (&'a [u8], Option<&'a [u8]>);
 
 /// As many bytes of a segment, and of the values that it refers to, as its blocks in the range are of all its blocks.
-fn in_segment<'a>(
-    segment: &'a Arc<Segment>,
-    (start, end): Range<'_>,
-) -> Option<(Part, Option<&'a Arc<Segment>>)> {
+fn in_segment(view: &View, segment: &Segment, (start, end): Range<'_>, now: u64) -> Option<Part> {
     let properties = segment.properties();
-    if *properties.last_key < *start || end.is_some_and(|end| end <= &*properties.first_key) {
+    let (first, last) = (&*properties.first_key, &*properties.last_key);
+    let is_apart = last < start || end.is_some_and(|end| end <= first);
+    let has_ended = || ends_at(properties, &view.version.rules).is_some_and(|end| end <= now);
+    if is_apart || has_ended() {
         return None;
     }
-    let whole = *start <= *properties.first_key && end.is_none_or(|end| *properties.last_key < *end);
-    let bytes = segment.len() + properties.stored().map(|(_, bytes)| bytes).sum::<u64>();
+    let gaps = view.covers.gaps((first, Some(last)), properties.last_seq, u64::MAX);
+    if gaps.iter().any(|gap| gap.hides(first.max(start), end, last)) {
+        return None;
+    }
+    let whole = start <= first && end.is_none_or(|end| last < end);
     let blocks = segment.blocks().max(1);
     let within = if whole { blocks } else { segment.blocks_within(start, end) };
+    // But the block that a gap ends in, of which something may live.
+    let hidden = gaps.iter().map(|gap| {
+        let end = gap.end.as_deref().into_iter().chain(end).min();
+        segment.blocks_within(start.max(&gap.start), end).saturating_sub(1)
+    });
+    let within = within.saturating_sub(hidden.sum());
+    let bytes = segment.len() + properties.stored().map(|(_, bytes)| bytes).sum::<u64>();
     let bytes = u64::try_from(u128::from(bytes) * within as u128 / blocks as u128).unwrap_or(u64::MAX);
-    let (first_seq, last_seq) = (properties.first_seq, properties.last_seq);
-    Some((Part::Rough { first_seq, last_seq, bytes }, Some(segment)))
+    Some(Part::Rough { first_seq: properties.first_seq, last_seq: properties.last_seq, bytes })
 }
 
-fn look_into(segment: &Arc<Segment>, (start, end): Range<'_>) -> Result<Part> {
-    let mut cursor = SegmentCursor::new(segment.clone());
-    let mut entries = Vec::new();
+fn look_into(view: &View, segment: &Arc<Segment>, (start, end): Range<'_>, now: u64) -> Result<Steps> {
+    let (mut cursor, mut steps) = (SegmentCursor::new(segment.clone()), Steps::default());
     cursor.seek(start, u64::MAX)?;
     while cursor.valid() && end.is_none_or(|end| cursor.key() < end) {
-        entries.push((cursor.seq(), weight(cursor.key(), cursor.value())));
+        let (key, seq, entry) = (cursor.key(), cursor.seq(), cursor.value());
+        if view.shows(key, seq, entry, (u64::MAX, now)) {
+            steps.add(seq, weight(key, entry));
+        }
         cursor.next()?;
     }
-    Ok(Part::exact(entries))
+    Ok(steps)
 }
 
-fn in_memtable(table: &Arc<Memtable>, (start, end): Range<'_>) -> Part {
+fn in_memtable(view: &View, table: &Arc<Memtable>, (start, end): Range<'_>, now: u64, into: &mut Steps) {
     let mut cursor = MemtableCursor::new(table.clone());
-    let mut entries = Vec::new();
     cursor.seek(start, u64::MAX);
     while cursor.valid() && end.is_none_or(|end| cursor.key() < end) {
-        entries.push((cursor.seq(), weight(cursor.key(), cursor.value())));
+        let (key, seq, entry) = (cursor.key(), cursor.seq(), cursor.value());
+        if view.shows(key, seq, entry, (u64::MAX, now)) {
+            into.add(seq, weight(key, entry));
+        }
         cursor.next();
     }
-    Part::exact(entries)
 }
 
 /// About what an entry takes on disk.

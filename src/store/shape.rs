@@ -27,9 +27,9 @@ impl Shared {
             self.clear_leftovers()?;
         }
         loop {
-            self.keep_to_bytes()?;
             // First, for it needs no space.
             self.drop_spent(&[])?;
+            self.keep_to_bytes()?;
             let flushed = if self.is_crowded() { Ok(false) } else { self.flush_waiting(None) };
             match &flushed {
                 Ok(true) => continue,
