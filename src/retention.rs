@@ -78,7 +78,7 @@ impl Rule {
 pub(crate) struct Rules(pub(crate) Vec<Rule>);
 
 impl Rules {
-    /// Whether no entry ends by its age.
+    /// Whether there is no rule.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -147,9 +147,7 @@ fn not_purged(version: &Version, segment: &Segment) -> Covers {
 
 /// Whether a quarter of a segment's blocks, or more, are in gaps.
 fn is_hidden(segment: &Segment, covers: &Covers) -> bool {
-    let properties = segment.properties();
-    let range = (&*properties.first_key, Some(&*properties.last_key));
-    let gaps = covers.gaps(range, properties.last_seq, u64::MAX);
+    let gaps = segment.gaps(covers, u64::MAX);
     let blocks = gaps.iter().map(|gap| segment.blocks_within(&gap.start, gap.end.as_deref()));
     !gaps.is_empty() && blocks.sum::<usize>() * 4 >= segment.blocks()
 }
@@ -188,7 +186,7 @@ impl Claim {
 pub(crate) fn home_level(version: &Version, claim: Option<&Claim>, first: &[u8], last: &[u8]) -> usize {
     let claimed = claim.is_some_and(|claim| claim.overlaps(first, last));
     let mut segments = version.segments();
-    let free = !claimed && !segments.any(|(_, segment)| overlaps(segment, first, last));
+    let free = !claimed && !segments.any(|(_, segment)| segment.overlaps(first, last));
     if free { LEVELS - 1 } else { 0 }
 }
 
@@ -203,11 +201,6 @@ fn covers(level: &[Arc<Segment>], key: &[u8]) -> bool {
     level.get(at).is_some_and(|segment| *segment.properties().first_key <= *key)
 }
 
-fn overlaps(segment: &Segment, first: &[u8], last: &[u8]) -> bool {
-    let properties = segment.properties();
-    *properties.first_key <= *last && *first <= *properties.last_key
-}
-
 fn range<'a>(segments: &'a [Arc<Segment>]) -> (&'a [u8], &'a [u8]) {
     let keys = |pick: fn(&'a Segment) -> &'a [u8]| segments.iter().map(move |segment| pick(segment));
     let first = keys(|segment| &segment.properties().first_key).min();
@@ -220,7 +213,7 @@ fn overlapping(level: &[Arc<Segment>], inputs: &[Arc<Segment>]) -> Vec<Arc<Segme
     let overlaps = |segment: &&Arc<Segment>| {
         inputs
             .iter()
-            .any(|input| overlaps(segment, &input.properties().first_key, &input.properties().last_key))
+            .any(|input| segment.overlaps(&input.properties().first_key, &input.properties().last_key))
     };
     level.iter().filter(overlaps).cloned().collect()
 }

@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use crate::cover::Covers;
 use crate::manifest::{LEVELS, Version};
-use crate::retention::Rules;
+use crate::retention::{Rule, Rules};
 use crate::segment::{Properties, Segment};
 
 /// The segments of which a reader at the number `seq` sees nothing, for it lies in deleted ranges.
 pub(crate) fn covered(version: &Version, covers: &Covers, seq: u64) -> Vec<Arc<Segment>> {
     let is_covered = |segment: &Arc<Segment>| {
         let properties = segment.properties();
-        let (first, last) = (&*properties.first_key, &*properties.last_key);
-        let gaps = covers.gaps((first, Some(last)), properties.last_seq, seq);
-        gaps.iter().any(|gap| gap.hides(first, None, last))
+        let (first, last) = (&properties.first_key, &properties.last_key);
+        segment.gaps(covers, seq).iter().any(|gap| gap.hides(first, None, last))
     };
     if covers.is_empty() {
         return Vec::new();
@@ -24,10 +23,14 @@ pub(crate) fn covered(version: &Version, covers: &Covers, seq: u64) -> Vec<Arc<S
 /// When all of a segment will have ended, by the expiry of its entries or by a rule for all its keys.
 pub(crate) fn end(properties: &Properties, rules: &Rules) -> Option<u64> {
     let expiry = (properties.expiring == properties.entries).then_some(properties.last_expiry);
-    let applying = rules.0.iter().filter(|rule| {
-        [&properties.first_key, &properties.last_key].iter().all(|key| key.starts_with(&rule.prefix))
-    });
-    applying.filter_map(|rule| rule.end(properties.last_modified)).chain(expiry).min()
+    let ends = for_all(properties, rules).filter_map(|rule| rule.end(properties.last_modified));
+    ends.chain(expiry).min()
+}
+
+/// The rules that apply to all keys of a segment.
+fn for_all<'a>(properties: &'a Properties, rules: &'a Rules) -> impl Iterator<Item = &'a Rule> {
+    let keys = [&properties.first_key, &properties.last_key];
+    rules.0.iter().filter(move |rule| keys.iter().all(|key| key.starts_with(&rule.prefix)))
 }
 
 /// The segments of which all has ended by now. One stays as long as there is something older of its keys that does
@@ -61,10 +64,8 @@ fn older<'a>(
         .segments()
         .filter(move |(at, other)| {
             let is_older = *at > level || level == 0 && other.properties().last_seq < properties.first_seq;
-            is_older
-                && other.number() != segment.number()
-                && other.properties().first_key <= properties.last_key
-                && properties.first_key <= other.properties().last_key
+            let overlaps = other.overlaps(&properties.first_key, &properties.last_key);
+            is_older && other.number() != segment.number() && overlaps
         })
         .map(|(_, other)| other)
 }
@@ -82,11 +83,9 @@ pub(crate) fn share_ended(properties: &Properties, rules: &Rules, now: u64) -> u
         share(properties.first_expiry, properties.last_expiry, properties.expiring)
     };
     let puts = properties.entries - properties.tombstones;
-    let past = rules.0.iter().filter_map(|rule| {
-        let within =
-            [&properties.first_key, &properties.last_key].iter().all(|key| key.starts_with(&rule.prefix));
+    let past = for_all(properties, rules).filter_map(|rule| {
         let (first, last) = (rule.end(properties.first_modified)?, rule.end(properties.last_modified)?);
-        (within && puts > 0 && first <= now).then(|| share(first, last, puts))
+        (puts > 0 && first <= now).then(|| share(first, last, puts))
     });
     past.max().unwrap_or(0).max(expired)
 }

@@ -307,7 +307,7 @@ pub(crate) fn inspect(vfs: &Arc<dyn Vfs>, dir: &Path, manifest: &Manifest) -> Re
     Ok((bytes.len() as u64, end as u64))
 }
 
-fn missing(path: &Path) -> Error {
+pub(super) fn missing(path: &Path) -> Error {
     Error::corruption(format!("{} is missing; restore it from a backup", path.display()))
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::file::{HEADER_LEN, LONGEST, in_use, read, replay};
+use crate::manifest::file::{HEADER_LEN, LONGEST, in_use, missing, read, replay};
 use crate::manifest::{CURRENT, State, name};
 use crate::vfs::Vfs;
 
@@ -73,9 +73,7 @@ impl FollowedManifest {
         if seen == self.seen {
             return Ok(false);
         }
-        let missing =
-            || Error::corruption(format!("{} is missing; restore it from a backup", path.display()));
-        let bytes = read(&self.vfs, &path, LONGEST)?.ok_or_else(missing)?;
+        let bytes = read(&self.vfs, &path, LONGEST)?.ok_or_else(|| missing(&path))?;
         self.state = replay(&bytes, number)?;
         self.seen = Seen { len: bytes.len() as u64, ..seen };
         Ok(true)

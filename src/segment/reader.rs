@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::codec::Malformed;
+use crate::cover::{Covers, Gap};
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::block::{Block, Lookup};
 use crate::segment::footer::{Footer, Unusable};
@@ -170,6 +171,17 @@ impl Segment {
     pub(crate) fn memory_in_making(&self) -> usize {
         let index = self.index().map_or(0, |index| index.len_in_making());
         memory_to_end(self.properties.entries as usize, index)
+    }
+
+    /// Whether it may have keys from `first` on, up to `last`.
+    pub(crate) fn overlaps(&self, first: &[u8], last: &[u8]) -> bool {
+        *self.properties.first_key <= *last && *first <= *self.properties.last_key
+    }
+
+    /// The ranges in it, in order, of which deleted ranges hide all from a reader at the number `at`.
+    pub(crate) fn gaps(&self, covers: &Covers, at: u64) -> Vec<Gap> {
+        let Properties { first_key, last_key, last_seq, .. } = &self.properties;
+        covers.gaps((first_key, Some(last_key)), *last_seq, at)
     }
 
     /// How many blocks it has.

@@ -307,9 +307,7 @@ impl Shared {
 
 /// What a merge reads of a segment: nothing that deleted ranges hide.
 fn source(segment: &Arc<Segment>, covers: &Covers) -> Source {
-    let properties = segment.properties();
-    let range = (&*properties.first_key, Some(&*properties.last_key));
-    Source::segment(segment, covers.gaps(range, properties.last_seq, u64::MAX))
+    Source::segment(segment, segment.gaps(covers, u64::MAX))
 }
 
 /// The segments of a sorted level that a merge into it leaves alone.

@@ -231,7 +231,7 @@ impl View {
             if properties.last_seq <= after || apart {
                 return None;
             }
-            let gaps = self.covers.gaps((least, Some(greatest)), properties.last_seq, seq);
+            let gaps = segment.gaps(&self.covers, seq);
             let hidden = gaps.iter().any(|gap| gap.hides(first.max(least), end, greatest));
             (!hidden).then(|| (segment.clone(), gaps))
         };
