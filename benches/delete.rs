@@ -6,10 +6,9 @@
 
 mod common;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Records, captured, folder};
+use common::{Records, captured, folder, weigh};
 
 fn main() {
     let count = std::env::args().filter_map(|arg| arg.parse::<u64>().ok()).next().unwrap_or(10) * 1_000_000;
@@ -46,11 +45,4 @@ fn median(work: impl Fn()) -> Duration {
         .collect();
     times.sort_unstable();
     times[50]
-}
-
-/// Bytes of disk that the files of a directory take.
-fn weigh(dir: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let files = std::fs::read_dir(dir).unwrap();
-    files.filter_map(|file| Some(file.ok()?.metadata().ok()?.blocks() * 512)).sum()
 }

@@ -6,10 +6,9 @@
 
 mod common;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Chance, Records, folder, open};
+use common::{Chance, Records, folder, open, weigh};
 use siltstone::SyncPolicy;
 
 const KEYS: u64 = 10_000;
@@ -44,11 +43,4 @@ fn main() {
 
 fn tell(what: &str, weight: u64, live: u64) {
     println!("{what}: {weight} bytes on disk, {:.2} times the live bytes", weight as f64 / live as f64);
-}
-
-/// Bytes of disk that the files of a directory take.
-fn weigh(dir: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let files = std::fs::read_dir(dir).unwrap();
-    files.filter_map(|file| Some(file.ok()?.metadata().ok()?.blocks() * 512)).sum()
 }

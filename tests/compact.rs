@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{START, files, open, tiny};
+use common::{START, files, open, tiny, weight};
 use siltstone::vfs::{MemVfs, Vfs};
 use siltstone::{ErrorKind, PutOptions, Sizes, Store, SyncPolicy};
 
@@ -62,10 +62,6 @@ fn live(store: &Store) -> u64 {
         .sum()
 }
 
-fn weight(vfs: &Arc<dyn Vfs>) -> u64 {
-    files(&**vfs).iter().map(|(_, bytes)| bytes.len() as u64).sum()
-}
-
 #[test]
 fn a_compacted_store_weighs_what_lives_in_it() {
     let (_, vfs) = memory();
@@ -86,7 +82,7 @@ fn a_compacted_store_weighs_what_lives_in_it() {
     assert_eq!(stats.dead_bytes, 0, "{stats:?}");
     assert_eq!(stats.levels.iter().map(|level| level.entries).sum::<u64>(), 800, "{stats:?}");
     store.close().unwrap();
-    let closed = weight(&vfs);
+    let closed = weight(&*vfs);
     assert!(closed <= live * 105 / 100 + 4096, "{closed} for {live}");
     assert!(before.len() == 800 && live > 700_000);
 }

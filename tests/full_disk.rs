@@ -89,6 +89,11 @@ impl Small {
         fitted
     }
 
+    fn delete_all(&mut self) {
+        let keys: Vec<_> = self.model.keys().cloned().collect();
+        keys.iter().for_each(|key| self.delete(key));
+    }
+
     fn delete(&mut self, key: &[u8]) {
         let (existed, position) = self.store.submit_delete(key).unwrap_or_else(|error| {
             panic!("{}: {} of them are left: {error}\n{:?}", self.at(), self.model.len(), self.store.stats())
@@ -170,10 +175,7 @@ fn deletes_one_by_one_give_space_back() {
             (disks, filled) = (disks + 1, filled + first);
             small.check();
             small.check_crashes(true);
-            let keys: Vec<_> = small.model.keys().cloned().collect();
-            for key in &keys {
-                small.delete(key);
-            }
+            small.delete_all();
             small.check();
             small.check_crashes(true);
             let second = small.fill();
@@ -253,10 +255,7 @@ fn a_disk_that_others_fill_is_met_anywhere() {
             small.fill();
             small.check();
             small.check_crashes(true);
-            let keys: Vec<_> = small.model.keys().cloned().collect();
-            for key in &keys {
-                small.delete(key);
-            }
+            small.delete_all();
             small.check();
             small.check_crashes(false);
             small.capacity = 1 << 20;

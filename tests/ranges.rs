@@ -13,7 +13,7 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{DIR, START, crashable, open, tiny};
+use common::{DIR, START, crashable, open, tiny, weight};
 use siltstone::vfs::{CrashVfs, FaultVfs, MemVfs, Operation, OperationKind, Vfs};
 use siltstone::{Batch, MAX_KEY_LEN, Sizes, Store, SyncPolicy};
 
@@ -32,12 +32,6 @@ fn filled(vfs: &Arc<dyn Vfs>, entries: usize) -> Store {
         }
     }
     store
-}
-
-fn len_of(vfs: &dyn Vfs, wanted: impl Fn(&str) -> bool) -> u64 {
-    let names = vfs.list(Path::new(DIR)).unwrap();
-    let names = names.iter().filter(|name| wanted(name));
-    names.map(|name| vfs.open(&Path::new(DIR).join(name)).unwrap().len().unwrap()).sum()
 }
 
 #[test]
@@ -93,7 +87,7 @@ fn readers_keep_what_they_see_and_the_files_go_when_they_do() {
     let (memory, vfs) = crashable();
     let store = filled(&vfs, 20_000);
     let snapshot = store.snapshot().unwrap();
-    let whole = len_of(&*vfs, |_| true);
+    let whole = weight(&*vfs);
     store.delete_prefix("logs/").unwrap();
     assert_eq!(store.list("logs/").unwrap().count(), 0);
     assert!(!store.exists(key(7)).unwrap());
@@ -102,7 +96,7 @@ fn readers_keep_what_they_see_and_the_files_go_when_they_do() {
     assert_eq!(&*snapshot.get(key(9)).unwrap().unwrap(), [9; 200]);
     drop(snapshot);
     store.close().unwrap();
-    let left = len_of(&memory, |_| true);
+    let left = weight(&memory);
     assert!(left < whole / 100, "{left} of {whole} bytes are left");
     let store = open(&vfs, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
     assert_eq!(store.stats().deleted_ranges, 0, "nothing is left to hide");

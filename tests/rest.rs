@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{START, files, open, tiny};
+use common::{START, open, tiny, weight};
 use siltstone::vfs::{MemVfs, Vfs};
 use siltstone::{Sizes, Store, SyncPolicy};
 
@@ -37,10 +37,6 @@ fn overwrite(store: &Store, puts: u64) -> u64 {
         store.put(format!("state/{number:04}"), [index as u8; 200]).unwrap();
     }
     store.scan::<&str>(..).unwrap().map(|item| item.unwrap().stat().size() + 10).sum()
-}
-
-fn weight(vfs: &dyn Vfs) -> u64 {
-    files(vfs).iter().map(|(_, bytes)| bytes.len() as u64).sum()
 }
 
 /// Times 1.3, and what a manifest and a segment of the few entries here weigh by themselves.

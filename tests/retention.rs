@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{DIR, crashable, open, tiny};
+use common::{DIR, crashable, open, tiny, weight};
 use proptest::prelude::*;
 use siltstone::vfs::{MemVfs, Vfs};
 use siltstone::{ErrorKind, PutOptions, ReadOnlyStore, Retention, Sizes, Store, SyncPolicy};
@@ -27,11 +27,6 @@ fn seconds(seconds: u64) -> Duration {
 
 fn keys(store: &Store, prefix: &str) -> Vec<String> {
     store.list(prefix).unwrap().map(|key| key.unwrap().to_string()).collect()
-}
-
-fn disk(vfs: &dyn Vfs) -> u64 {
-    let names = vfs.list(Path::new(DIR)).unwrap();
-    names.iter().map(|name| vfs.open(&Path::new(DIR).join(name)).unwrap().len().unwrap()).sum()
 }
 
 #[test]
@@ -117,12 +112,12 @@ fn what_has_ended_goes_as_whole_files_without_a_write() {
         }
         store.close().unwrap();
         let store = open(&vfs, POLICY, sizes).unwrap();
-        let before = disk(&*vfs);
+        let before = weight(&*vfs);
         assert!(before > 4_000_000);
         memory.advance(seconds(101));
         // The alarm rang; closing waits for what it started.
         store.close().unwrap();
-        let left = disk(&*vfs);
+        let left = weight(&*vfs);
         assert!(left < 100_000, "{left} of {before} bytes are left, by rule: {by_rule}");
     }
 }
@@ -140,7 +135,7 @@ fn what_has_ended_among_others_gives_its_space_back() {
     let live = store.list("").unwrap().count() as u64;
     assert_eq!(live, 499);
     store.close().unwrap();
-    let left = disk(&*vfs);
+    let left = weight(&*vfs);
     assert!(left < 2 * live * 150 + 40_000, "{left} bytes for {live} entries");
 }
 
@@ -169,7 +164,7 @@ fn a_prefix_keeps_to_its_bytes() {
     assert!(bytes <= limit && bytes > limit * 3 / 4, "{bytes} bytes are kept");
     assert_eq!(keys(&store, "state/").len(), 300, "the others stay");
     store.close().unwrap();
-    let left = disk(&*vfs);
+    let left = weight(&*vfs);
     // With what may be dead at rest, and the segments that the limit splits.
     assert!(left < 2 * limit + 2_000_000, "{left} bytes");
     let store = open(&vfs, POLICY, sizes).unwrap();

@@ -96,3 +96,10 @@ pub(crate) fn captured(dir: &Path, records: &Records, count: u64) -> Store {
     store.close().unwrap();
     open(dir, SyncPolicy::SyncOnBoundary)
 }
+
+/// Bytes of disk that the files of a directory take.
+pub(crate) fn weigh(dir: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let files = std::fs::read_dir(dir).unwrap();
+    files.filter_map(|file| Some(file.ok()?.metadata().ok()?.blocks() * 512)).sum()
+}

@@ -13,6 +13,9 @@ mod object;
 #[cfg(feature = "yaml")]
 mod yaml;
 
+#[cfg(feature = "yaml")]
+pub(crate) use yaml::resolve as scalar;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -248,6 +248,11 @@ pub(crate) fn files_at(vfs: &dyn Vfs, dir: &Path) -> Files {
     names.into_iter().map(read).collect()
 }
 
+/// What the files of a store weigh together.
+pub(crate) fn weight(vfs: &dyn Vfs) -> u64 {
+    files(vfs).iter().map(|(_, bytes)| bytes.len() as u64).sum()
+}
+
 /// A place that holds these files and nothing else.
 pub(crate) fn restore(files: &Files) -> Arc<dyn Vfs> {
     let vfs: Arc<dyn Vfs> = Arc::new(MemVfs::with_manual_clock(START));

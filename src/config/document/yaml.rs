@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
-use serde_json::Number;
+use serde_json::Value as Json;
 
 use crate::config::document::{Budget, MAX_DEPTH, Node};
 
@@ -159,43 +159,21 @@ fn depth(node: &Node) -> usize {
     }
 }
 
-/// What a plain scalar means, by the core schema.
+/// What a plain scalar means, by the core schema. A number that no value of JSON stands for is text, for whoever
+/// expects another to refuse.
 fn resolve(text: &str) -> Node {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => Node::Null,
-        "true" | "True" | "TRUE" => Node::Bool(true),
-        "false" | "False" | "FALSE" => Node::Bool(false),
-        _ => number(text).map_or_else(|| Node::Text(text.to_owned()), Node::Number),
+    match crate::format::scalar(text) {
+        Ok(Json::Null) => Node::Null,
+        Ok(Json::Bool(value)) => Node::Bool(value),
+        Ok(Json::Number(number)) => Node::Number(number),
+        _ => Node::Text(text.to_owned()),
     }
-}
-
-fn number(text: &str) -> Option<Number> {
-    if let Some(digits) = text.strip_prefix("0x") {
-        return unsigned(digits, 16);
-    }
-    if let Some(digits) = text.strip_prefix("0o") {
-        return unsigned(digits, 8);
-    }
-    let body = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let starts = body.strip_prefix('.').unwrap_or(body).starts_with(|c: char| c.is_ascii_digit());
-    // Infinities and what is no number are words in Rust as well.
-    let plain =
-        body.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
-    if !starts || !plain {
-        return None;
-    }
-    let whole = text.parse::<u64>().map(Number::from).or_else(|_| text.parse::<i64>().map(Number::from));
-    whole.ok().or_else(|| Number::from_f64(text.parse().ok()?))
-}
-
-fn unsigned(digits: &str, radix: u32) -> Option<Number> {
-    let digits_only = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    digits_only.then(|| u64::from_str_radix(digits, radix).ok()).flatten().map(Number::from)
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::Number;
 
     use super::*;
 

@@ -8,4 +8,5 @@ mod scalar;
 mod write;
 
 pub(super) use crate::format::yaml::read::read;
+pub(crate) use crate::format::yaml::scalar::resolve;
 pub(super) use crate::format::yaml::write::write;

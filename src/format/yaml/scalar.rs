@@ -3,7 +3,7 @@
 use serde_json::{Number, Value as Json};
 
 /// What a scalar without quotes and tag is; the reason if JSON has no such value.
-pub(super) fn resolve(text: &str) -> Result<Json, &'static str> {
+pub(crate) fn resolve(text: &str) -> Result<Json, &'static str> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Ok(Json::Null),
         "true" | "True" | "TRUE" => return Ok(Json::Bool(true)),
