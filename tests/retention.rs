@@ -314,3 +314,30 @@ fn damage_under_a_rule_by_bytes_stops_no_writer() {
         store.put(format!("logs/more/{index:06}"), [1; 100]).unwrap();
     }
 }
+
+/// Small entries and large ones in the same segments: each prefix is held against its own bytes.
+#[test]
+fn what_others_take_does_not_count() {
+    let (_, vfs) = crashable();
+    let open = || open(&vfs, POLICY, Sizes { fold_limit: 0, ..small() }).unwrap();
+    let store = open();
+    for index in 10_000..20_000 {
+        store.put(format!("meta/{index:06}"), [1; 60]).unwrap();
+    }
+    store.close().unwrap();
+    let store = open();
+    for index in 0..400 {
+        store.put(format!("body/{index:06}"), [2; 8_000]).unwrap();
+        store.put(format!("meta/{index:06}"), [1; 60]).unwrap();
+    }
+    store.close().unwrap();
+    let store = open();
+    let limit = 2_400_000;
+    // They take 1 MB, and two thirds of the blocks that bodies of 3 MB lie in.
+    store.retain("meta/", Retention::new().max_bytes(limit)).unwrap();
+    assert_eq!(store.list("meta/").unwrap().count(), 10_400);
+    store.retain("body/", Retention::new().max_bytes(limit)).unwrap();
+    let kept = store.list("body/").unwrap().count() as u64 * 8_000;
+    assert!(kept <= limit && kept > limit * 3 / 4, "{kept} bytes are kept");
+    assert_eq!(store.list("meta/").unwrap().count(), 10_400);
+}
