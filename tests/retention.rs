@@ -243,12 +243,66 @@ fn run(steps: Vec<Step>) {
     store.close().unwrap();
 }
 
+const LIMIT: u64 = 6_000;
+
+/// Of one prefix the newest stay, as far as they fit; of the others, all. What an entry takes is its key, its value
+/// and less than 64 bytes; and files as tiny as these have as much around them as in them.
+fn run_by_bytes(steps: Vec<Step>) {
+    let (memory, vfs): (MemVfs, Arc<dyn Vfs>) = crashable();
+    let mut store = open(&vfs, POLICY, tiny()).unwrap();
+    store.retain("1/", Retention::new().max_bytes(LIMIT)).unwrap();
+    // Each with its place in the order of writes.
+    let mut model = BTreeMap::<String, (u8, u64)>::new();
+    let (mut order, mut written) = (0, 0);
+    for step in steps.into_iter().chain([Step::Reopen]) {
+        match step {
+            Step::Put(key, len) => {
+                let value = vec![key; usize::from(len) * 3];
+                store.put(name(key), &value).unwrap();
+                order += 1;
+                model.insert(name(key), (len, order));
+                written += if key / 10 == 1 { value.len() as u64 + 64 } else { 0 };
+            }
+            Step::Delete(key) => {
+                store.delete(name(key)).unwrap();
+                model.remove(&name(key));
+            }
+            Step::Advance(by) => memory.advance(seconds(by)),
+            Step::Age(prefix, _) => {
+                store.delete_prefix(format!("{prefix}/")).unwrap();
+                model.retain(|key, _| !key.starts_with(&format!("{prefix}/")));
+            }
+            Step::Reopen => {
+                store.close().unwrap();
+                store = open(&vfs, POLICY, tiny()).unwrap();
+                store.retain("1/", Retention::new().max_bytes(LIMIT)).unwrap();
+                let bytes: usize =
+                    store.scan_prefix("1/").unwrap().map(|item| item.unwrap().value().unwrap().len()).sum();
+                assert!(bytes as u64 <= LIMIT, "{bytes} bytes are kept");
+            }
+        }
+        let shown = keys(&store, "");
+        let oldest = shown.iter().filter(|key| key.starts_with("1/")).map(|key| model[key].1).min();
+        let lost = model.extract_if(.., |key, _| !shown.contains(key));
+        for (key, (_, order)) in lost {
+            assert!(key.starts_with("1/") && 2 * written > LIMIT, "{key} is lost of {written} bytes");
+            assert!(oldest.is_none_or(|oldest| order < oldest), "{key} is lost, and an older one is not");
+        }
+        assert!(shown.iter().eq(model.keys()));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn ages_are_kept_to_through_flushes_and_merges(steps in prop::collection::vec(step(), 1..150)) {
         run(steps);
+    }
+
+    #[test]
+    fn bytes_are_kept_to_through_flushes_and_merges(steps in prop::collection::vec(step(), 1..150)) {
+        run_by_bytes(steps);
     }
 }
 
@@ -308,4 +362,31 @@ fn damage_under_a_rule_by_bytes_stops_no_writer() {
     for index in 0..20_000 {
         store.put(format!("logs/more/{index:06}"), [1; 100]).unwrap();
     }
+}
+
+/// Small entries and large ones in the same segments: each prefix is held against its own bytes.
+#[test]
+fn what_others_take_does_not_count() {
+    let (_, vfs) = crashable();
+    let open = || open(&vfs, POLICY, Sizes { fold_limit: 0, ..small() }).unwrap();
+    let store = open();
+    for index in 10_000..20_000 {
+        store.put(format!("meta/{index:06}"), [1; 60]).unwrap();
+    }
+    store.close().unwrap();
+    let store = open();
+    for index in 0..400 {
+        store.put(format!("body/{index:06}"), [2; 8_000]).unwrap();
+        store.put(format!("meta/{index:06}"), [1; 60]).unwrap();
+    }
+    store.close().unwrap();
+    let store = open();
+    let limit = 2_400_000;
+    // They take 1 MB, and two thirds of the blocks that bodies of 3 MB lie in.
+    store.retain("meta/", Retention::new().max_bytes(limit)).unwrap();
+    assert_eq!(store.list("meta/").unwrap().count(), 10_400);
+    store.retain("body/", Retention::new().max_bytes(limit)).unwrap();
+    let kept = store.list("body/").unwrap().count() as u64 * 8_000;
+    assert!(kept <= limit && kept > limit * 3 / 4, "{kept} bytes are kept");
+    assert_eq!(store.list("meta/").unwrap().count(), 10_400);
 }

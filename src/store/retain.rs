@@ -93,35 +93,56 @@ fn oldest_kept(view: &View, range: Range<'_>, limit: u64, now: u64) -> Option<u6
     for table in view.frozen.iter().map(|frozen| &frozen.table).chain([&view.active]) {
         in_memtable(view, table, range, now, &mut known);
     }
-    let segments = view.version.segments().map(|(_, segment)| segment);
-    let segments = segments.filter_map(|segment| Some((in_segment(view, segment, range, now)?, segment)));
-    let (mut parts, segments): (Vec<Part>, Vec<&Arc<Segment>>) = segments.unzip();
-    let mut unread: BTreeSet<usize> = (0..parts.len()).collect();
-    parts.push(known.part());
+    let segments = view.version.segments();
+    let held = segments.filter_map(|(_, segment)| in_segment(view, segment, range, now));
+    let mut held: Vec<Held<'_>> = held.collect();
+    let mut unread: BTreeSet<usize> = (0..held.len()).collect();
     loop {
+        let parts: Vec<Part> = held.iter().map(|held| held.part.clone()).chain([known.part()]).collect();
         let before = cutoff(&parts, gone, limit);
-        // Only those that it splits have to be looked into.
-        let rough =
-            |part: &Part| part.is_rough_at(gone) || before.is_some_and(|before| part.is_rough_at(before));
-        let split = unread.iter().copied().find(|at| parts.get(*at).is_some_and(rough));
-        let Some((at, segment)) = split.and_then(|at| Some((at, segments.get(at)?))) else { return before };
+        // Nothing goes because of what was not looked for. Of what is known, only what is split is looked into.
+        let is_asked = |held: &Held<'_>| {
+            let is_split = |before| held.guess.is_some() || held.part.is_rough_at(before);
+            held.part.is_rough_at(gone) || before.is_some_and(is_split)
+        };
+        let asked = unread.iter().copied().find(|at| held.get(*at).is_some_and(is_asked));
+        let Some((at, held)) = asked.and_then(|at| Some((at, held.get_mut(at)?))) else { return before };
         unread.remove(&at);
-        // One that is damaged stays a guess: merges and readers tell of it.
-        if let Ok(steps) = look_into(view, segment, range, now)
-            && let Some(part) = parts.get_mut(at)
-        {
-            *part = Part::Known { last_seq: part.last_seq() };
-            known.add_all(steps);
-            parts.pop();
-            parts.push(known.part());
+        match (look_into(view, held.segment, range, now), held.guess) {
+            (Ok(steps), _) => {
+                held.part = Part::Known { last_seq: held.part.last_seq() };
+                known.add_all(steps);
+            }
+            // It is damaged, as merges and readers will tell.
+            (Err(_), Some(guess)) => held.part = rough(held.segment, guess),
+            (Err(_), None) => {}
         }
     }
 }
 
 type Range<'a> = (&'a [u8], Option<&'a [u8]>);
 
-/// As many bytes of a segment, and of the values that it refers to, as its blocks in the range are of all its blocks.
-fn in_segment(view: &View, segment: &Segment, (start, end): Range<'_>, now: u64) -> Option<Part> {
+/// What may lie in the range of a segment.
+struct Held<'a> {
+    segment: &'a Arc<Segment>,
+    /// All of it, with the values that it refers to.
+    part: Part,
+    /// As many of these bytes as its blocks in the range are of all its blocks, where that is less: for whoever
+    /// cannot look, for entries are of any size.
+    guess: Option<u64>,
+}
+
+fn rough(segment: &Segment, bytes: u64) -> Part {
+    let properties = segment.properties();
+    Part::Rough { first_seq: properties.first_seq, last_seq: properties.last_seq, bytes }
+}
+
+fn in_segment<'a>(
+    view: &View,
+    segment: &'a Arc<Segment>,
+    (start, end): Range<'_>,
+    now: u64,
+) -> Option<Held<'a>> {
     let properties = segment.properties();
     let (first, last) = (&*properties.first_key, &*properties.last_key);
     let is_apart = last < start || end.is_some_and(|end| end <= first);
@@ -133,18 +154,18 @@ fn in_segment(view: &View, segment: &Segment, (start, end): Range<'_>, now: u64)
     if gaps.iter().any(|gap| gap.hides(first.max(start), end, last)) {
         return None;
     }
-    let whole = start <= first && end.is_none_or(|end| last < end);
-    let blocks = segment.blocks().max(1);
-    let within = if whole { blocks } else { segment.blocks_within(start, end) };
-    // But the block that a gap ends in, of which something may live.
-    let hidden = gaps.iter().map(|gap| {
-        let end = gap.end.as_deref().into_iter().chain(end).min();
-        segment.blocks_within(start.max(&gap.start), end).saturating_sub(1)
-    });
-    let within = within.saturating_sub(hidden.sum());
     let bytes = segment.len() + properties.stored().map(|(_, bytes)| bytes).sum::<u64>();
-    let bytes = u64::try_from(u128::from(bytes) * within as u128 / blocks as u128).unwrap_or(u64::MAX);
-    Some(Part::Rough { first_seq: properties.first_seq, last_seq: properties.last_seq, bytes })
+    let is_within = start <= first && end.is_none_or(|end| last < end);
+    let guess = (!is_within || !gaps.is_empty()).then(|| {
+        let hidden = gaps.iter().map(|gap| {
+            let end = gap.end.as_deref().into_iter().chain(end).min();
+            segment.blocks_within(start.max(&gap.start), end)
+        });
+        let within = segment.blocks_within(start, end).saturating_sub(hidden.sum());
+        let share = u128::from(bytes) * within as u128 / segment.blocks().max(1) as u128;
+        u64::try_from(share).unwrap_or(u64::MAX)
+    });
+    Some(Held { segment, part: rough(segment, bytes), guess })
 }
 
 fn look_into(view: &View, segment: &Arc<Segment>, (start, end): Range<'_>, now: u64) -> Result<Steps> {
