@@ -18,8 +18,13 @@ use crate::vfs::{File, Vfs};
 /// The file's name.
 pub(crate) const NAME: &str = "RESERVE";
 
-/// What deletes may take: a new log, and frames of some hundred deletes, and what makes space of them.
+/// What deletes may take of the smallest store: a new log, and frames of some hundred deletes, and what makes space
+/// of them.
 const FOR_DELETES: u64 = 32 << 10;
+
+/// A larger store has more to delete before it gives anything back: this part of its files' lengths, up to some end.
+const DELETES_PART: u64 = 128;
+const DELETES_MOST: u64 = 4 << 20;
 
 /// What is kept for changes of the manifest, besides what its state weighs: records, a new manifest's last
 /// page, and `CURRENT`.
@@ -29,7 +34,7 @@ const FOR_MANIFEST: u64 = 32 << 10;
 const STEP: u64 = 8 << 10;
 
 /// What reads no more than this may write so much less that it is worth a try.
-const SMALL: u64 = 8 * FOR_DELETES;
+const SMALL: u64 = 256 << 10;
 
 /// How much of the reserve something may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +60,22 @@ pub(crate) struct Reserve {
 struct Held {
     file: Option<Arc<dyn File>>,
     len: u64,
-    /// What the manifest's state weighs.
+    /// What the manifest's state weighs, and the files that it names.
     state: u64,
+    files: u64,
 }
 
 impl Held {
     fn target(&self) -> u64 {
-        FOR_DELETES + FOR_MANIFEST + self.state
+        FOR_DELETES + (self.files / DELETES_PART).min(DELETES_MOST) + self.floor(Share::Deletes)
+    }
+
+    /// What is left when a share is used up.
+    fn floor(&self, share: Share) -> u64 {
+        match share {
+            Share::Deletes => FOR_MANIFEST + self.state,
+            Share::All => 0,
+        }
     }
 }
 
@@ -73,7 +87,7 @@ impl Reserve {
         if let Ok(file) = vfs.open(&dir.join(NAME)) {
             // A copied file may have no space behind its zeros; then it holds nothing.
             let len = file.len().and_then(|len| file.allocate(len).map(|()| len)).unwrap_or(0);
-            *reserve.held.lock() = Held { file: Some(file), len, state: 0 };
+            *reserve.held.lock() = Held { file: Some(file), len, ..Held::default() };
         }
         reserve.count(&reserve.held.lock());
         reserve
@@ -128,10 +142,10 @@ impl Reserve {
         Ok(())
     }
 
-    /// Holds back what a state of this weight needs too, as soon as it can be had.
-    pub(crate) fn fill_for(&self, weight: u64) {
+    /// Holds back what a state of this weight, and a store of so many bytes, need too, as soon as it can be had.
+    pub(crate) fn fill_for(&self, weight: u64, files: u64) {
         let mut held = self.held.lock();
-        held.state = weight;
+        (held.state, held.files) = (weight, files);
         self.count(&held);
         drop(held);
         // What is lacking is had before anything else may grow.
@@ -141,10 +155,7 @@ impl Reserve {
     /// Gives some space back to the file system; false if there was none to give.
     fn give(&self, share: Share) -> bool {
         let mut held = self.held.lock();
-        let floor = match share {
-            Share::Deletes => FOR_MANIFEST + held.state,
-            Share::All => 0,
-        };
+        let floor = held.floor(share);
         if held.len <= floor {
             return false;
         }
@@ -194,7 +205,7 @@ mod tests {
     fn it_gives_in_two_shares_and_is_made_whole_first() {
         let (memory, vfs) = place(100 << 10);
         let reserve = reserve(&vfs);
-        reserve.fill_for(1 << 10);
+        reserve.fill_for(1 << 10, 0);
         assert_eq!(reserve.free(), Some(32 << 10), "65 KiB are 17 pages");
         let other = vfs.create(Path::new("/other")).unwrap();
         other.allocate(32 << 10).unwrap();
@@ -224,10 +235,21 @@ mod tests {
     }
 
     #[test]
+    fn a_large_store_has_more_for_its_deletes() {
+        let (_, vfs) = place(10 << 20);
+        let held = |files| {
+            let reserve = reserve(&vfs);
+            reserve.fill_for(0, files);
+            reserve.held.lock().len
+        };
+        assert_eq!([0, 128 << 10, u64::MAX].map(held), [64 << 10, 65 << 10, (4 << 20) + (64 << 10)]);
+    }
+
+    #[test]
     fn memory_without_end_needs_none() {
         let vfs: Arc<dyn Vfs> = Arc::new(MemVfs::new());
         let reserve = reserve(&vfs);
-        reserve.fill_for(1);
+        reserve.fill_for(1, 0);
         reserve.check("cannot write", u64::MAX).unwrap();
         assert!(vfs.list(Path::new("/")).unwrap().is_empty());
     }

@@ -105,7 +105,7 @@ impl Manifest {
             Some(reserve) => {
                 let written = reserve.with(Share::All, || self.write(edit, &next));
                 written.map_err(|error| reserve.explain(error, next.weight()))?;
-                reserve.fill_for(next.weight());
+                reserve.fill_for(next.weight(), next.bytes());
             }
         }
         self.state = next;

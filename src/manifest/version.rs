@@ -77,6 +77,14 @@ impl State {
         (records + covers + rules) as u64 + 256
     }
 
+    /// How long the files are that it names, as far as that is known of logs in use.
+    pub(crate) fn bytes(&self) -> u64 {
+        let logs = self.logs.values().map(|log| log.end.unwrap_or(log.reserved));
+        let segments = self.segments.values().map(|segment| segment.len);
+        let values = self.values.values().map(|values| values.len);
+        logs.chain(segments).chain(values).fold(0, u64::saturating_add)
+    }
+
     /// Whether all of a log is in segments, and nothing will follow in it.
     pub(crate) fn is_flushed(&self, log: &LogRecord) -> bool {
         log.is_flushed(self.flushed)
