@@ -61,7 +61,7 @@ pub(crate) struct LogFile {
 impl LogFile {
     /// The metadata and value that a pointer means, once their checksum vouched for them.
     pub(crate) fn payload(&self, pointer: &Pointer, len: u64) -> Result<&[u8]> {
-        payload(&self.mapping, &name(self.id.number), pointer, len)
+        payload(&self.mapping, || name(self.id.number), pointer, len)
     }
 
     /// The log's file, for those who know that it is still held.

@@ -64,12 +64,18 @@ impl ValueFile {
 
     /// The metadata and value that a pointer means, once their checksum vouched for them.
     pub(crate) fn payload(&self, pointer: &Pointer, len: u64) -> Result<&[u8]> {
-        payload(&self.mapping, &name(self.number), pointer, len)
+        payload(&self.mapping, || name(self.number), pointer, len)
     }
 }
 
-/// The bytes that a pointer into this file means, once their checksum vouched for them.
-pub(crate) fn payload<'a>(mapping: &'a Mapping, file: &str, pointer: &Pointer, len: u64) -> Result<&'a [u8]> {
+/// The bytes that a pointer into this file means, once their checksum vouched for them. The file's `name` is asked
+/// for only to tell of damage: to make it costs as much as all the rest.
+pub(crate) fn payload<'a>(
+    mapping: &'a Mapping,
+    name: impl FnOnce() -> String,
+    pointer: &Pointer,
+    len: u64,
+) -> Result<&'a [u8]> {
     let bytes = usize::try_from(pointer.offset)
         .ok()
         .zip(usize::try_from(len).ok())
@@ -79,7 +85,7 @@ pub(crate) fn payload<'a>(mapping: &'a Mapping, file: &str, pointer: &Pointer, l
         Some(_) => "its checksum does not match",
         None => "the file is too short",
     };
-    let offset = pointer.offset;
+    let (file, offset) = (name(), pointer.offset);
     Err(Error::corruption(format!(
         "{file}: the value at offset {offset} is damaged ({why}); restore it from a backup"
     )))

@@ -205,7 +205,7 @@ impl Survey {
             ValueHome::Log(number) => &self.logs.get(&number)?.file.mapping,
             ValueHome::Moved(number) => self.values.get(&number)?,
         };
-        payload(mapping, "", pointer, len).ok()
+        payload(mapping, String::new, pointer, len).ok()
     }
 }
 

@@ -201,14 +201,14 @@ impl Inspector for Reading<'_, '_> {
     fn entry(&mut self, key: &[u8], _seq: u64, entry: &Entry<'_>) {
         self.findings.entry();
         let Place::Stored(pointer) = entry.place else { return };
-        let (name, keys) = (name_of(pointer.home), (Some(key), Some(key)));
+        let keys = (Some(key), Some(key));
         let Some(mapping) = self.subject.mapping(pointer.home) else {
             let what = format!("{} refers to it, but it cannot be read", self.name);
-            return self.findings.problem(&name, keys, what);
+            return self.findings.problem(&name_of(pointer.home), keys, what);
         };
-        if payload(mapping, &name, &pointer, entry.payload_len()).is_err() {
+        if payload(mapping, String::new, &pointer, entry.payload_len()).is_err() {
             let what = format!("the value at offset {} is damaged", pointer.offset);
-            self.findings.problem(&name, keys, what);
+            self.findings.problem(&name_of(pointer.home), keys, what);
         }
         self.findings.read(entry.payload_len());
     }
