@@ -127,6 +127,7 @@ impl<'a> Entry<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let reader = &mut Reader::new(bytes);
         let flags = reader.u8()?;
@@ -172,6 +173,7 @@ pub(crate) fn is_hidden(bytes: &[u8], now: u64) -> bool {
 }
 
 /// A 32-bit length: no metadata and no value is longer than the limits of `batch`.
+#[inline]
 pub(crate) fn length32(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
     u32::try_from(reader.varint()?).map_err(|_| Malformed)
 }

@@ -80,7 +80,8 @@ pub use options::{Options, Preset, SyncPolicy};
 pub use registry::{ConnectorRegistry, FullConnector, open_storage, register_connector};
 pub use retention::Retention;
 pub use store::{
-    BackpressureMetrics, Checkpoint, Durable, ErrorMetrics, EventMetrics, FlushMetrics, Item, LevelStats,
-    List, MergeMetrics, Metrics, Problem, ReadMetrics, ReadOnlyStore, ReaderStats, Recovery, Repair,
-    RepairReport, Report, Scan, Snapshot, Stat, Stats, Store, SyncMetrics, Value, WriteMetrics,
+    BackpressureMetrics, Checkpoint, Durable, ErrorMetrics, EventMetrics, FlushMetrics, Item, ItemRef,
+    LevelStats, List, MergeMetrics, Metrics, Problem, ReadMetrics, ReadOnlyStore, ReaderStats, Recovery,
+    Repair, RepairReport, Report, Scan, Snapshot, Stat, Stats, Store, SyncMetrics, Value, ValueRef,
+    WriteMetrics,
 };

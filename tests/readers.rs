@@ -127,6 +127,7 @@ fn a_reader_that_is_too_old_is_told_what_to_do() {
     assert!(list.next().is_none() && list.next_back().is_none());
     // One that is younger goes on.
     assert!(scan.next().unwrap().is_ok() && item.value().is_ok());
+    assert_eq!(scan.next_ref().unwrap().unwrap().key(), b"key/02");
     memory.advance(HOUR);
     assert_eq!(item.value().unwrap_err().kind(), ErrorKind::SnapshotTooOld);
     assert_eq!(scan.next().unwrap().unwrap_err().kind(), ErrorKind::SnapshotTooOld);

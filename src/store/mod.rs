@@ -2,6 +2,7 @@
 
 mod admit;
 mod background;
+mod borrowed;
 mod checkpoint;
 mod compact;
 mod durability;
@@ -28,6 +29,7 @@ mod verify;
 mod view;
 mod write;
 
+pub use borrowed::{ItemRef, ValueRef};
 pub use checkpoint::Checkpoint;
 pub use durability::Durable;
 pub use follow::ReadOnlyStore;

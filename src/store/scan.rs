@@ -7,6 +7,7 @@ use crate::cursor::MergeCursor;
 use crate::entry::{Place, Pointer};
 use crate::error::Result;
 use crate::key::Key;
+use crate::store::borrowed::ItemRef;
 use crate::store::readers::{Held, Lender, Walking};
 use crate::store::room::Charge;
 use crate::store::value::{Home, Stat, Value};
@@ -240,6 +241,46 @@ impl std::fmt::Debug for Scan {
 impl DoubleEndedIterator for Scan {
     fn next_back(&mut self) -> Option<Self::Item> {
         self.walking.go(|walk| walk.next_back(Item::new))
+    }
+}
+
+impl Scan {
+    /// The next entry from the front, borrowed: nothing of it is copied, and no counter is touched. Several times as
+    /// fast as the iterator's own `next`, for whoever needs each entry for a moment only.
+    ///
+    /// ```
+    /// let store = siltstone::Store::in_memory()?;
+    /// store.put("logs/1", "first")?;
+    /// let mut scan = store.scan_prefix("logs/")?;
+    /// while let Some(item) = scan.next_ref() {
+    ///     let item = item?;
+    ///     assert_eq!((item.key(), &*item.value()?), (&b"logs/1"[..], &b"first"[..]));
+    /// }
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    #[inline]
+    pub fn next_ref(&mut self) -> Option<Result<ItemRef<'_>>> {
+        if self.walking.own().is_none() {
+            // What can be taken back cannot be lent on.
+            return self.next().map(|item| item.map(ItemRef::of));
+        }
+        let walk = self.walking.own()?;
+        match walk.advance_front() {
+            Ok(true) => Some(walk.here()),
+            Ok(false) => None,
+            Err(error) => Some(walk.fail(error)),
+        }
+    }
+}
+
+impl Walk {
+    /// The entry that the front is at.
+    #[inline]
+    fn here(&self) -> Result<ItemRef<'_>> {
+        let (key, seq, entry) = self.front.as_ref().map_or((&[][..], 0, &[][..]), |front| {
+            (front.cursor.key(), front.cursor.seq(), front.cursor.value())
+        });
+        ItemRef::new(&self.view, key, seq, entry)
     }
 }
 

@@ -3,10 +3,12 @@
 //! A reader takes the view first and the sequence number after it. Every entry up to that number that
 //! existed when the view was made is in it; merges that drop old versions make new views.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::codec::Malformed;
 use crate::cover::{Cover, Covers};
 use crate::cursor::{LevelCursor, Source};
 use crate::entry::{Entry, Place, Pointer, ValueHome, is_hidden};
@@ -179,11 +181,18 @@ impl View {
         Ok(Value::new(Stat::of(entry), home, entry.meta_len as usize))
     }
 
+    /// The payload that a pointer means, checked, for a moment.
+    #[inline]
+    pub(crate) fn bytes(&self, key: &[u8], pointer: &Pointer, len: u64) -> Result<Cow<'_, [u8]>> {
+        match self.payload(pointer, len) {
+            Ok((_, payload)) => Ok(Cow::Borrowed(payload)),
+            Err(error) => Err(of_key(key, &error)),
+        }
+    }
+
     /// The payload that a pointer means, checked.
     pub(crate) fn stored(&self, key: &[u8], pointer: &Pointer, len: u64) -> Result<Home> {
-        let (mapping, payload) = self
-            .payload(pointer, len)
-            .map_err(|error| Error::new(error.kind(), format!("key '{}': {error}", Printable(key))))?;
+        let (mapping, payload) = self.payload(pointer, len).map_err(|error| of_key(key, &error))?;
         let start = pointer.offset as usize;
         Ok(Home::Mapped(mapping.clone(), start..start + payload.len()))
     }
@@ -250,9 +259,21 @@ impl View {
     }
 }
 
+/// An error about the value of this key.
+fn of_key(key: &[u8], error: &Error) -> Error {
+    Error::new(error.kind(), format!("key '{}': {error}", Printable(key)))
+}
+
+#[inline]
 pub(crate) fn decode<'a>(key: &[u8], entry: &'a [u8]) -> Result<Entry<'a>> {
-    Entry::decode(entry).map_err(|_| {
-        let key = Printable(key);
-        Error::corruption(format!("the entry of key '{key}' is damaged; restore it from a backup"))
-    })
+    match Entry::decode(entry) {
+        Ok(entry) => Ok(entry),
+        Err(Malformed) => Err(malformed(key)),
+    }
+}
+
+#[cold]
+fn malformed(key: &[u8]) -> Error {
+    let key = Printable(key);
+    Error::corruption(format!("the entry of key '{key}' is damaged; restore it from a backup"))
 }

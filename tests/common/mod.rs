@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use siltstone::vfs::{MemVfs, Vfs};
-use siltstone::{Batch, Options, Position, PutOptions, Result, Scan, Sizes, Store, SyncPolicy};
+use siltstone::{Batch, Options, Position, PutOptions, Result, Scan, Sizes, Stat, Store, SyncPolicy};
 
 pub(crate) const DIR: &str = "/store";
 
@@ -164,22 +164,25 @@ pub(crate) fn dump(store: &Store) -> Result<Model> {
     collect(store.scan::<&[u8]>(..)?)
 }
 
-/// Everything that a scan gives.
-pub(crate) fn collect(scan: Scan) -> Result<Model> {
+/// Everything that a scan gives, by either way to go on with it.
+pub(crate) fn collect(mut scan: Scan) -> Result<Model> {
     let mut model = Model::new();
-    for item in scan {
+    let mut add = |key: &[u8], stat: &Stat, value: &[u8], metadata: &[u8]| {
+        let (value, metadata) = (value.to_vec(), metadata.to_vec());
+        let content_type = stat.content_type().map(str::to_owned);
+        let expires = stat.expires().map_or(0, micros);
+        model.insert(key.to_vec(), Held { value, metadata, content_type, expires });
+    };
+    loop {
+        let Some(item) = scan.next() else { return Ok(model) };
         let item = item?;
         let value = item.value()?;
-        let expires = item.stat().expires().map_or(0, micros);
-        let held = Held {
-            value: value.to_vec(),
-            metadata: value.metadata().to_vec(),
-            content_type: item.stat().content_type().map(str::to_owned),
-            expires,
-        };
-        model.insert(item.key().to_vec(), held);
+        add(item.key(), item.stat(), &value, value.metadata());
+        let Some(item) = scan.next_ref() else { return Ok(model) };
+        let item = item?;
+        let value = item.value()?;
+        add(item.key(), &item.stat(), &value, value.metadata());
     }
-    Ok(model)
 }
 
 pub(crate) fn micros(moment: SystemTime) -> u64 {

@@ -176,6 +176,15 @@ impl Walking {
         }
     }
 
+    /// The walk itself, unless it is lent and may be taken back.
+    #[inline]
+    pub(crate) fn own(&mut self) -> Option<&mut Walk> {
+        match &mut self.walk {
+            Some(Held::Own(walk)) => Some(walk),
+            _ => None,
+        }
+    }
+
     /// Apart, for the other way must not pay for it.
     #[cold]
     #[inline(never)]
