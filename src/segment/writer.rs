@@ -15,7 +15,7 @@ use crate::segment::properties::Summary;
 use crate::vfs::{File, Vfs};
 
 /// A block ends before it gets longer than this, unless one item alone is longer.
-const BLOCK_TARGET: usize = 2048;
+const BLOCK_TARGET: usize = 1024;
 
 /// How much is collected for one write.
 const CHUNK: usize = 128 << 10;
