@@ -13,7 +13,7 @@ use siltstone::cdk::{BaseOptions, BaseStorage, KeyValueOptions, KeyValueStorage,
 use siltstone::conformance::{Harness, Outcome, Report, check};
 use siltstone::{
     ConnectorOptions, Inventory, Locking, Options, Persistence, Result, SerializationFormat,
-    SiltstoneStorage, StorageConnector, StorageEntry, Store, SyncPolicy,
+    SiltstoneStorage, StorageConfig, StorageConnector, StorageEntry, Store, SyncPolicy, open_storage,
 };
 use wrong::Wrong;
 
@@ -170,6 +170,23 @@ fn on_disk_periodically() {
 fn on_disk_immediately() {
     stores(SyncPolicy::Immediate);
     files(SyncPolicy::Immediate);
+}
+
+/// Whatever the configuration says it is, it is reached through a box, as `open_storage` gives it.
+#[test]
+fn what_a_configuration_opens() {
+    for id in ["siltstone.siltstone.v1", "modelmesh.memory.v1", "modelmesh.local-file.v1"] {
+        let dir = tempfile::tempdir().unwrap();
+        let count = Cell::new(0);
+        let open = |locking| {
+            count.set(count.get() + 1);
+            let path = dir.path().join(format!("{}", count.get()));
+            let config = StorageConfig::new().connector(id).path(path).locking(locking);
+            open_storage(&config.sync_policy(SyncPolicy::SyncOnBoundary))
+        };
+        let harness = Harness::new(|| open(true)).with_locking_disabled(|| open(false));
+        keeps(id, &harness.with_close(|storage| storage.close()));
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub(crate) mod lock;
 pub(crate) mod metadata;
 mod options;
 pub(crate) mod place;
+mod pointers;
 mod shared_store;
 mod storage;
 mod timestamp;
