@@ -15,12 +15,32 @@ use std::sync::{Arc, Mutex};
 
 use common::{Change, DIR, Held, History, Model, START, apply, batch, crashable, dump, moved, open, tiny};
 use siltstone::vfs::{CrashVfs, DiskVfs, Fault, FaultVfs, Injection, MemVfs, OperationKind, Vfs};
-use siltstone::{ErrorKind, Options, Position, ReadOnlyStore, Result, Sizes, Store, SyncPolicy};
+use siltstone::{Checkpoint, ErrorKind, Options, Position, ReadOnlyStore, Result, Sizes, Store, SyncPolicy};
 
 const COPY: &str = "/copies/first";
 
 const POLICIES: [SyncPolicy; 4] =
     [SyncPolicy::InMemory, SyncPolicy::SyncOnBoundary, SyncPolicy::Periodic, SyncPolicy::Immediate];
+
+/// Who makes the checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Owner,
+    /// Somebody who only looks.
+    Other,
+}
+
+impl By {
+    fn checkpoint(self, store: &Store, dir: &str) -> Result<Checkpoint> {
+        match self {
+            Self::Owner => store.checkpoint(dir),
+            Self::Other => {
+                let options = Options::new().sizes(tiny());
+                options.open_read_only_in(store.vfs().clone(), DIR)?.checkpoint(dir)
+            }
+        }
+    }
+}
 
 fn open_copy(vfs: &Arc<dyn Vfs>, policy: SyncPolicy) -> Result<Store> {
     Options::new().sync_policy(policy).sizes(tiny()).create(false).open_in(vfs.clone(), COPY)
@@ -289,12 +309,16 @@ fn it_writes_no_byte_of_the_data() {
 
 #[test]
 fn where_there_are_no_links_it_is_copied() {
+    [By::Owner, By::Other].into_iter().for_each(check_copied);
+}
+
+fn check_copied(by: By) {
     let memory = MemVfs::crashable_with_manual_clock(START);
     let faults = FaultVfs::new(Arc::new(memory.clone()));
     let vfs: Arc<dyn Vfs> = Arc::new(faults.clone());
     let (store, model) = filled(&vfs, SyncPolicy::SyncOnBoundary);
     faults.inject(Injection::new(Fault::Unsupported).kind(OperationKind::Link).sticky());
-    let checkpoint = store.checkpoint(COPY).unwrap();
+    let checkpoint = by.checkpoint(&store, COPY).unwrap();
     assert!(checkpoint.linked == 0 && checkpoint.copied > 2 && checkpoint.bytes > 1000, "{checkpoint:?}");
     let left: Arc<dyn Vfs> = Arc::new(CrashVfs::new(&memory).nothing_unsynced().unwrap());
     assert_eq!(dump(&open_copy(&left, SyncPolicy::SyncOnBoundary).unwrap()).unwrap(), model);
@@ -393,7 +417,7 @@ impl Images {
 }
 
 /// Power cuts after every operation of a checkpoint, and of one that fails there, if `fault` says so.
-fn cut_power(links: bool, fault: Option<usize>) -> usize {
+fn cut_power(by: By, links: bool, fault: Option<usize>) -> usize {
     let memory = MemVfs::crashable_with_manual_clock(START);
     let faults = FaultVfs::new(Arc::new(memory.clone()));
     let vfs: Arc<dyn Vfs> = Arc::new(faults.clone());
@@ -422,41 +446,48 @@ fn cut_power(links: bool, fault: Option<usize>) -> usize {
             images.lock().unwrap().look(index as u64, drawn, &format!("operation {index} ({operation})"));
         }
     });
-    let taken = store.checkpoint(COPY);
+    let taken = by.checkpoint(&store, COPY);
     assert!(taken.is_ok() || fault.is_some(), "{taken:?}");
     faults.on_operation(|_, _| ());
     let operations = faults.operations() - before;
     let mut images = images.lock().unwrap();
     if taken.is_ok() {
-        (images.least, images.present) = (images.history.len(), 0);
+        // An owner's checkpoint is a boundary of the store; nobody else's is.
+        images.least = if by == By::Owner { images.history.len() } else { 0 };
+        images.present = 0;
         let seen = images.seen;
         images.look(0, drawn, "afterwards");
         assert_eq!(images.present, images.seen - seen, "a checkpoint that was acknowledged is not there");
     }
     assert!(images.failures.is_empty(), "{:#?}\n{:#?}", images.failures, faults.trace());
     if fault.is_none() {
-        common::tell(format_args!("{} images of {operations} moments of a checkpoint", images.seen));
+        let seen = images.seen;
+        common::tell(format_args!("{seen} images of {operations} moments of a checkpoint by {by:?}"));
     }
     operations
 }
 
 #[test]
 fn a_power_cut_leaves_it_whole_or_absent() {
-    cut_power(true, None);
-    cut_power(false, None);
+    for by in [By::Owner, By::Other] {
+        cut_power(by, true, None);
+        cut_power(by, false, None);
+    }
 }
 
 #[test]
 fn a_power_cut_while_a_failed_one_is_taken_back_leaves_none_or_a_whole_one() {
-    let operations = cut_power(true, None);
-    for at in 0..operations {
-        cut_power(true, Some(at));
+    for by in [By::Owner, By::Other] {
+        let operations = cut_power(by, true, None);
+        for at in 0..operations {
+            cut_power(by, true, Some(at));
+        }
     }
 }
 
 #[test]
 fn an_error_at_every_operation_is_told_and_leaves_nothing() {
-    for links in [true, false] {
+    for (by, links) in [(By::Owner, true), (By::Owner, false), (By::Other, true), (By::Other, false)] {
         for fault in [Fault::IoError, Fault::NoSpace, Fault::ShortWrite, Fault::SyncFailed] {
             let mut told = 0;
             for at in 0.. {
@@ -468,7 +499,7 @@ fn an_error_at_every_operation_is_told_and_leaves_nothing() {
                 if !links {
                     faults.inject(Injection::new(Fault::Unsupported).kind(OperationKind::Link).sticky());
                 }
-                let taken = store.checkpoint(COPY);
+                let taken = by.checkpoint(&store, COPY);
                 let met = faults.trace().split_off(before).iter().any(|done| done.fault == Some(fault));
                 faults.heal();
                 if let Err(error) = taken {
@@ -476,10 +507,10 @@ fn an_error_at_every_operation_is_told_and_leaves_nothing() {
                     let kinds = [ErrorKind::Io, ErrorKind::NoSpace, ErrorKind::Poisoned];
                     assert!(kinds.contains(&error.kind()), "{fault:?} at {at}: {error:?}");
                     let left = vfs.list(Path::new(COPY)).unwrap_or_default();
-                    assert!(left.is_empty(), "{fault:?} at {at}: {error}: {left:?} {:#?}", faults.trace());
+                    assert!(left.is_empty(), "{by:?}, {fault:?} at {at}: {error}: {left:?}");
                     if error.kind() != ErrorKind::Poisoned {
                         fill(&store, &mut model, 90..100);
-                        store.checkpoint(COPY).unwrap();
+                        by.checkpoint(&store, COPY).unwrap();
                         assert_eq!(dump(&open_copy(&vfs, SyncPolicy::Immediate).unwrap()).unwrap(), model);
                     }
                 } else {
@@ -493,7 +524,7 @@ fn an_error_at_every_operation_is_told_and_leaves_nothing() {
                     break;
                 }
             }
-            assert!(told > 8, "{fault:?}: {told} errors told");
+            assert!(told > 8, "{by:?}, {fault:?}: {told} errors told");
         }
     }
 }

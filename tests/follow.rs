@@ -33,6 +33,14 @@ enum Step {
     CheckSnapshot,
     Reopen,
     OpenAnew,
+    /// By the writer, which ends a log by it, or by the follower.
+    Checkpoint(By),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum By {
+    Writer,
+    Follower,
 }
 
 fn key() -> impl Strategy<Value = Vec<u8>> {
@@ -67,6 +75,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::CheckSnapshot),
         2 => Just(Step::Reopen),
         1 => Just(Step::OpenAnew),
+        1 => Just(Step::Checkpoint(By::Writer)),
+        2 => Just(Step::Checkpoint(By::Follower)),
     ]
 }
 
@@ -81,6 +91,7 @@ struct Subject {
     /// The number of the last operation on each key, after each batch.
     written: BTreeMap<u64, BTreeMap<Vec<u8>, u64>>,
     snapshot: Option<Snapshot>,
+    checkpoints: usize,
 }
 
 impl Subject {
@@ -90,7 +101,7 @@ impl Subject {
         let follower = follow(&vfs);
         let states = BTreeMap::from([(0, Model::new())]);
         let written = BTreeMap::from([(0, BTreeMap::new())]);
-        Self { memory, vfs, policy, writer, follower, states, written, snapshot: None }
+        Self { memory, vfs, policy, writer, follower, states, written, snapshot: None, checkpoints: 0 }
     }
 
     fn run(&mut self, step: Step) {
@@ -109,7 +120,32 @@ impl Subject {
                 self.follower = follow(&self.vfs);
                 assert_eq!(self.follower.snapshot().sequence(), self.last());
             }
+            Step::Checkpoint(by) => self.checkpoint(by),
         }
+    }
+
+    fn checkpoint(&mut self, by: By) {
+        self.checkpoints += 1;
+        let dir = PathBuf::from(format!("/checkpoint-{}", self.checkpoints));
+        let last = self.last();
+        match by {
+            By::Writer => drop(self.writer.checkpoint(&dir).unwrap()),
+            By::Follower => {
+                self.follower.checkpoint(&dir).unwrap();
+                assert_eq!(self.follower.snapshot().sequence(), last);
+            }
+        }
+        assert_eq!(ReadOnlyStore::verify_in(self.vfs.clone(), &dir, |_, _| ()).unwrap().problems, []);
+        let copy = common::open_at(&self.vfs, &dir, self.policy, tiny()).unwrap();
+        assert_eq!(copy.broken_invariants().unwrap(), [""; 0]);
+        assert_eq!(copy.stats().sequence, last, "{by:?}");
+        let expected = visible(&self.states[&last], self.vfs.now());
+        assert_eq!(dump(&copy).unwrap(), expected, "{by:?}");
+        for key in expected.keys() {
+            copy.delete(key).unwrap();
+        }
+        // What its owner merges away and cuts is nothing to the store, which is read on.
+        copy.close().unwrap();
     }
 
     fn last(&self) -> u64 {

@@ -46,6 +46,38 @@ impl Tail {
     }
 }
 
+/// What only looks, or links and copies, works beside a process that has the store open; what changes it does not.
+#[test]
+fn another_process_is_looked_at_and_backed_up_while_it_writes() {
+    for policy in ["sync-on-boundary", "periodic", "immediate"] {
+        let place = Place::new();
+        let mut capture = place.start_capture(&["--sync", policy, "--key-field", "id"]);
+        let mut ids: Vec<String> = Vec::new();
+        for round in 0..3 {
+            for id in 0..200 {
+                let line = format!("{{\"id\":\"{round}-{id:03}\"}}");
+                send(&mut capture, &format!("{line}\n"));
+                ids.push(line);
+            }
+            place.wait_for(ids.last().unwrap().as_bytes());
+            let copy = format!("copy-{round}");
+            let made = place.run(["checkpoint", &copy, "--json"]).json();
+            assert!(made["copied"].as_u64().unwrap() > 0, "{policy}: {made}");
+            let copied = place.run(["scan", "--values", "--store", &copy]).ok();
+            assert_eq!(copied.lines(), ids, "{policy}");
+            assert_eq!(place.run(["verify", &copy, "--json"]).json()["problems"], serde_json::json!([]));
+            place.feed(&["put", "more", "--store", &copy], "1").ok();
+        }
+        assert_eq!(place.run(["retain"]).ok().out(), "");
+        let owner = format!("in use by process {}", capture.id());
+        place.run(["retain", "logs/", "7d"]).fails(2, &[&owner]);
+        place.run(["compact"]).fails(2, &[&owner]);
+        drop(capture.stdin.take());
+        assert!(capture.wait().unwrap().success());
+        assert_eq!(place.run(["scan", "--values"]).ok().lines(), ids, "{policy}");
+    }
+}
+
 #[test]
 fn each_line_of_another_process_is_seen_as_it_comes() {
     for policy in ["sync-on-boundary", "periodic", "immediate"] {

@@ -14,7 +14,8 @@ use crate::output::Output;
 ///
 /// Where it can, the new store shares the files of this one (hard links), so that it is made in a moment
 /// whatever its size and takes no space of its own until one of the two changes. On another file system it
-/// is a copy. From then on each is a store of its own.
+/// is a copy. From then on each is a store of its own. It takes no lock and changes nothing in the store, so
+/// another process may be writing it meanwhile: what that had written before is in the checkpoint.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -33,9 +34,7 @@ pub(crate) struct Checkpoint {
 
 impl Checkpoint {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
-        let store = home.open_as_it_is()?;
-        let made = store.checkpoint(&self.dir)?;
-        store.close()?;
+        let made = home.look()?.checkpoint(&self.dir)?;
         let mut out = Output::new();
         let dir = self.dir.display();
         if self.json {

@@ -1,5 +1,6 @@
 //! Looking at a store that another process may be writing.
 
+mod checkpoint;
 mod files;
 mod pursuit;
 
@@ -55,6 +56,7 @@ pub struct ReadOnlyStore {
 }
 
 struct Inner {
+    vfs: Arc<dyn Vfs>,
     readers: Arc<Readers>,
     dir: PathBuf,
     /// Taken before `shown`.
@@ -91,8 +93,8 @@ impl Options {
         let shown = pursuit.begin(&*vfs)?;
         let recovery = pursuit.recovery();
         let (pursuit, shown) = (Mutex::new(pursuit), RwLock::new(shown));
-        let readers = Arc::new(Readers::new(vfs, self.max_snapshot_age));
-        Ok(ReadOnlyStore { inner: Arc::new(Inner { readers, dir, pursuit, shown, recovery }) })
+        let readers = Arc::new(Readers::new(vfs.clone(), self.max_snapshot_age));
+        Ok(ReadOnlyStore { inner: Arc::new(Inner { vfs, readers, dir, pursuit, shown, recovery }) })
     }
 }
 
@@ -112,7 +114,10 @@ impl ReadOnlyStore {
     ///
     /// As for [`Options::open_read_only`]. What was shown before is still shown.
     pub fn refresh(&self) -> Result<bool> {
-        let mut pursuit = self.inner.pursuit.lock();
+        self.catch_up(&mut self.inner.pursuit.lock())
+    }
+
+    fn catch_up(&self, pursuit: &mut Pursuit) -> Result<bool> {
         if let Some(limit) = self.inner.readers.limit() {
             self.inner.readers.cut_off(limit);
         }

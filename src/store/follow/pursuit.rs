@@ -8,6 +8,8 @@ use crate::error::Result;
 use crate::log::{HEADER_LEN, Position, has_header, whole_frames};
 use crate::manifest::{Flushed, FollowedManifest, LogRecord, TRIES, Version, changes_too_fast};
 use crate::options::Sizes;
+use crate::store::checkpoint::contents;
+use crate::store::follow::checkpoint::Moment;
 use crate::store::follow::files::{Files, cannot_read};
 use crate::store::intake::Intake;
 use crate::store::recover::strays;
@@ -28,6 +30,8 @@ pub(super) struct Pursuit {
     intake: Intake,
     /// Where the oldest memtable begins.
     start: Position,
+    /// The log in which the intake began, and what had been put into it before.
+    filled_before: (u64, u64),
     /// Whether the manifest says something that was not acted on yet.
     stale: bool,
     /// Whether there is something that no view shows yet.
@@ -46,6 +50,7 @@ impl Pursuit {
             version: Arc::new(Version::default()),
             intake: Intake::new(&sizes, Flushed::default()),
             start: Position::default(),
+            filled_before: (0, 0),
             stale: false,
             news: true,
         }
@@ -97,6 +102,34 @@ impl Pursuit {
         (Arc::new(view), tables.seq)
     }
 
+    /// All that makes up the store, as far as it was taken in. Of the logs, those in use end there.
+    pub(super) fn moment(&self) -> Result<Moment> {
+        let position = self.intake.end;
+        let mut state = self.manifest.state().clone();
+        // One that comes later was made ahead, or lies behind a hole.
+        state.logs.retain(|number, _| *number <= position.log);
+        let lasting = contents(&self.version).collect();
+        let mut moment = Moment { position, state, lasting, growing: Vec::new() };
+        for number in moment.state.logs.keys().copied().collect::<Vec<_>>() {
+            let log = self.files.log(number)?;
+            let mapped = log.mapping.published();
+            let seen = usize::try_from(position.offset).unwrap_or(usize::MAX).min(mapped);
+            let end = if number == position.log { seen } else { mapped };
+            moment.log(log, end, self.filled(number));
+        }
+        Ok(moment)
+    }
+
+    /// What was put into a log that has no end yet, as far as it was taken in.
+    fn filled(&self, number: u64) -> u64 {
+        let (first, before) = self.filled_before;
+        let counts = self.intake.frozen.iter().map(|frozen| &frozen.filled);
+        let counts = counts.chain([&self.intake.tables.filled]);
+        // The later a count was made, the more of the log is in it.
+        let taken = counts.filter_map(|count| count.get(&number)).next_back().copied().unwrap_or(0);
+        if number == first { before + taken } else { taken }
+    }
+
     /// What was replayed since the memtables were last started anew.
     pub(super) fn recovery(&self) -> Recovery {
         self.intake.recovery
@@ -123,7 +156,9 @@ impl Pursuit {
 
     /// Has all that is not in segments replayed again.
     fn start_anew(&mut self) {
-        let flushed = self.manifest.state().flushed;
+        let state = self.manifest.state();
+        let flushed = state.flushed;
+        self.filled_before = (flushed.log, state.logs.get(&flushed.log).map_or(0, |log| log.filled));
         self.intake = Intake::new(&self.sizes, flushed);
         self.start = flushed.position();
     }
