@@ -83,7 +83,7 @@ fn progress_is_told_and_ends_at_the_end() {
     let report =
         ReadOnlyStore::verify_in(restore(&closed()), DIR, |done, total| told.push((done, total))).unwrap();
     assert!(told.is_sorted_by_key(|(done, _)| *done) && told.iter().all(|(done, total)| done <= total));
-    assert_eq!(told.last(), Some(&(report.bytes, report.bytes)));
+    assert!(told.last().is_some_and(|(done, total)| done == total && *done >= report.bytes));
     assert!(told.iter().any(|(done, total)| done * 2 < *total), "it tells ahead of time how much there is");
 }
 

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::file::{LONGEST, in_use, read, replay, replay_prefix};
 use crate::manifest::{CURRENT, State, name, number};
-use crate::vfs::Vfs;
+use crate::vfs::{Vfs, read_with_zeros};
 
 /// As much as could be read.
 #[derive(Debug)]
@@ -34,13 +34,16 @@ pub(crate) fn salvage(vfs: &Arc<dyn Vfs>, dir: &Path, names: &[String]) -> Resul
         Ok(Some(number)) => numbers = vec![number],
         Ok(None) if numbers.is_empty() => {}
         Ok(None) => found.problems.push((CURRENT.to_owned(), "it is missing".to_owned())),
-        Err(error) if error.kind() == ErrorKind::Corruption => {
+        Err(error) if matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Io) => {
             found.problems.push((CURRENT.to_owned(), error.to_string()));
         }
         Err(error) => return Err(error),
     }
     for number in numbers {
-        let Some(bytes) = read(vfs, &dir.join(name(number)), LONGEST)? else {
+        let path = dir.join(name(number));
+        // With zeros where it cannot be read, for whose checksums nothing holds.
+        let bytes = read(vfs, &path, LONGEST).or_else(|_| read_spoiled(vfs, &path))?;
+        let Some(bytes) = bytes else {
             found.problems.push((name(number), "it is missing".to_owned()));
             continue;
         };
@@ -54,4 +57,9 @@ pub(crate) fn salvage(vfs: &Arc<dyn Vfs>, dir: &Path, names: &[String]) -> Resul
         }
     }
     Ok(found)
+}
+
+fn read_spoiled(vfs: &Arc<dyn Vfs>, path: &Path) -> Result<Option<Vec<u8>>> {
+    let read = vfs.open_to_read(path).and_then(|file| read_with_zeros(&*file, file.len()?.min(LONGEST)));
+    read.map(Some).map_err(|error| Error::opening(path, error))
 }

@@ -213,6 +213,8 @@ struct Shared {
 struct State {
     trace: Vec<Operation>,
     injections: Vec<Injection>,
+    /// What cannot be read: of files whose names end like this, these bytes.
+    spoiled: Vec<(String, Range<u64>)>,
     hook: Option<Hook>,
 }
 
@@ -271,9 +273,17 @@ impl FaultVfs {
         self.shared.state.lock().injections.push(injection);
     }
 
+    /// Makes reads of these bytes fail, in files whose names end like this, as those of a bad sector do. Of mappings
+    /// nothing fails.
+    pub fn spoil(&self, suffix: impl Into<String>, bytes: Range<u64>) {
+        self.shared.state.lock().spoiled.push((suffix.into(), bytes));
+    }
+
     /// Nothing fails any more.
     pub fn heal(&self) {
-        self.shared.state.lock().injections.clear();
+        let mut state = self.shared.state.lock();
+        state.injections.clear();
+        state.spoiled.clear();
     }
 
     /// Calls this after each operation that succeeded, with its place in the trace, on the thread that
@@ -408,6 +418,13 @@ impl File for FaultFile {
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = offset.saturating_add(buffer.len() as u64);
+        let is_hit = |(suffix, bytes): &(String, Range<u64>)| {
+            self.name.ends_with(suffix) && bytes.start < end && offset < bytes.end
+        };
+        if self.shared.state.lock().spoiled.iter().any(is_hit) {
+            return Err(Fault::IoError.error());
+        }
         self.inner.read_exact_at(buffer, offset)
     }
 

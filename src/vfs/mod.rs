@@ -3,12 +3,14 @@
 //! Everything above asks a [`Vfs`] and never `std::fs`, so that the same engine runs on a disk, in
 //! memory, on what a power cut left, and under injected errors.
 
+mod around;
 mod crash;
 mod disk;
 mod fault;
 mod mapping;
 mod memory;
 
+pub(crate) use around::{PIECE, Unreadable, read_around, read_with_zeros};
 pub use crash::CrashVfs;
 pub use disk::DiskVfs;
 pub use fault::{Fault, FaultVfs, Injection, Operation, OperationKind};

@@ -133,7 +133,7 @@ impl Gather<'_, '_, '_> {
         let mut damage = Damage::default();
         inspect(mapping.bytes(), &mut damage);
         self.findings.read(mapping.len() as u64);
-        if damage.0.is_empty() {
+        if damage.0.is_empty() && !self.survey.spoiled.contains(&number) {
             let segment = Segment::open(self.vfs, &path, number)?;
             gathered.note(segment.properties());
             gathered.segments.push(segment);

@@ -6,6 +6,7 @@ mod history;
 mod place;
 mod report;
 mod runs;
+mod spoiled;
 mod survey;
 
 pub use report::RepairReport;
@@ -130,7 +131,7 @@ impl Repair {
 
     /// Writes all that can be saved into new files of this directory.
     fn save(&self, into: &Path, findings: &mut Findings<'_>) -> Result<(Survey, Saved)> {
-        let survey = Survey::new(&self.vfs, &self.dir, findings)?;
+        let survey = Survey::new(&self.vfs, (&self.dir, into), findings)?;
         let numbers = Numbers::from(survey.next_segment);
         let mut runs = Runs::new(&*self.vfs, into, &numbers, self.sizes.memtable);
         let (vfs, dir, older) = (&*self.vfs, &*self.dir, self.older);

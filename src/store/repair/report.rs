@@ -40,17 +40,20 @@ pub(super) struct Findings<'p> {
     lost: Problems,
     mended: Problems,
     progress: &'p mut dyn FnMut(u64, u64),
+    /// Bytes that were read only to see whether they can be.
+    looked_at: u64,
     total: u64,
 }
 
 impl<'p> Findings<'p> {
     pub(super) fn new(progress: &'p mut dyn FnMut(u64, u64)) -> Self {
         let (lost, mended) = (Problems::default(), Problems::default());
-        Self { report: RepairReport::default(), lost, mended, progress, total: 0 }
+        Self { report: RepairReport::default(), lost, mended, progress, looked_at: 0, total: 0 }
     }
 
+    /// So much is left to be read.
     pub(super) fn expect(&mut self, bytes: u64) {
-        self.total += bytes;
+        self.total = self.done() + bytes;
     }
 
     pub(super) fn file(&mut self) {
@@ -59,8 +62,18 @@ impl<'p> Findings<'p> {
 
     pub(super) fn read(&mut self, bytes: u64) {
         self.report.bytes += bytes;
-        self.total = self.total.max(self.report.bytes);
-        (self.progress)(self.report.bytes, self.total);
+        let done = self.done();
+        self.total = self.total.max(done);
+        (self.progress)(done, self.total);
+    }
+
+    fn done(&self) -> u64 {
+        self.report.bytes + self.looked_at
+    }
+
+    pub(super) fn looked_at(&mut self, bytes: u64) {
+        self.looked_at += bytes;
+        self.read(0);
     }
 
     pub(super) fn entry(&mut self, kind: Written) {
@@ -84,7 +97,7 @@ impl<'p> Findings<'p> {
     }
 
     pub(super) fn finish(mut self, store: PathBuf, before: Option<PathBuf>) -> RepairReport {
-        self.total = self.report.bytes;
+        self.total = self.done();
         self.read(0);
         let (lost, mended) = (self.lost.into_vec(), self.mended.into_vec());
         RepairReport { store, before, lost, mended, ..self.report }

@@ -1,8 +1,7 @@
 //! What is there to be saved: which files belong to the store, opened as far as they can be.
 
-use std::collections::BTreeMap;
-use std::io;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::entry::{Pointer, ValueHome};
@@ -11,6 +10,7 @@ use crate::log::{Head, LogFile, LogId, head};
 use crate::manifest::State;
 use crate::store::recover;
 use crate::store::repair::report::Findings;
+use crate::store::repair::spoiled::map;
 use crate::values::payload;
 use crate::vfs::{Mapping, Vfs};
 
@@ -27,6 +27,8 @@ pub(super) struct Survey {
     /// All files that are parts of a store.
     pub(super) names: Vec<String>,
     pub(super) segments: BTreeMap<u64, Option<Arc<Mapping>>>,
+    /// Segments of which something cannot be read.
+    pub(super) spoiled: BTreeSet<u64>,
     pub(super) values: BTreeMap<u64, Arc<Mapping>>,
     pub(super) logs: BTreeMap<u64, SurveyedLog>,
 }
@@ -43,7 +45,12 @@ pub(super) struct SurveyedLog {
 }
 
 impl Survey {
-    pub(super) fn new(vfs: &Arc<dyn Vfs>, dir: &Path, findings: &mut Findings<'_>) -> Result<Self> {
+    /// Of the store in the first of these directories, which is repaired into the second.
+    pub(super) fn new(
+        vfs: &Arc<dyn Vfs>,
+        (dir, into): (&Path, &Path),
+        findings: &mut Findings<'_>,
+    ) -> Result<Self> {
         let listed =
             vfs.list(dir).map_err(|error| Error::io(format!("cannot list {}", dir.display()), error))?;
         let manifest = crate::manifest::salvage(vfs, dir, &listed)?;
@@ -64,6 +71,7 @@ impl Survey {
             next_log,
             names,
             segments: BTreeMap::new(),
+            spoiled: BTreeSet::new(),
             values: BTreeMap::new(),
             logs: BTreeMap::new(),
             state: manifest.state,
@@ -87,7 +95,8 @@ impl Survey {
             let what = "rules of retention and deletions of whole ranges that only it told of are not known any more; what was deleted shortly before may be back";
             findings.lost(crate::manifest::CURRENT, (None, None), 0, what);
         }
-        survey.open_all(vfs, dir, findings)?;
+        let (vfs, spare) = (&**vfs, crate::values::path(into, survey.next_segment));
+        survey.open_all(&mut Opening { vfs, dir, spare, findings })?;
         Ok(survey)
     }
 
@@ -121,7 +130,7 @@ impl Survey {
         live
     }
 
-    fn open_all(&mut self, vfs: &Arc<dyn Vfs>, dir: &Path, findings: &mut Findings<'_>) -> Result<()> {
+    fn open_all(&mut self, opening: &mut Opening<'_, '_>) -> Result<()> {
         let Self { state, .. } = self;
         let (segments, values, logs): (Vec<u64>, Vec<u64>, Vec<u64>) = (
             state.segments.keys().copied().collect(),
@@ -130,32 +139,26 @@ impl Survey {
         );
         let (next_segment, next_log) = (state.next_segment, state.next_log);
         for number in self.live(crate::segment::number, segments, next_segment) {
-            let mapping = open(vfs, &crate::segment::path(dir, number), None, findings)?;
+            let (mapping, is_spoiled) = opening.file(&crate::segment::name(number), None)?;
             self.segments.insert(number, mapping);
+            self.spoiled.extend(is_spoiled.then_some(number));
         }
         for number in self.live(crate::values::number, values, next_segment) {
-            let mapping = open(vfs, &crate::values::path(dir, number), None, findings)?;
+            let (mapping, _) = opening.file(&crate::values::name(number), None)?;
             self.values.extend(mapping.map(|mapping| (number, mapping)));
         }
         for number in self.live(crate::log::number, logs, next_log) {
-            self.open_log(vfs, dir, number, findings)?;
+            self.open_log(number, opening)?;
         }
         Ok(())
     }
 
-    fn open_log(
-        &mut self,
-        vfs: &Arc<dyn Vfs>,
-        dir: &Path,
-        number: u64,
-        findings: &mut Findings<'_>,
-    ) -> Result<()> {
+    fn open_log(&mut self, number: u64, opening: &mut Opening<'_, '_>) -> Result<()> {
         let record = self.state.logs.get(&number);
         let (salt, end) = (record.map(|record| record.salt), record.and_then(|record| record.end));
-        let Some(mapping) = open(vfs, &crate::log::path(dir, number), end, findings)? else {
-            return Ok(());
-        };
         let name = crate::log::name(number);
+        let (Some(mapping), _) = opening.file(&name, end)? else { return Ok(()) };
+        let findings = &mut *opening.findings;
         let least = record.map_or(0, |record| record.end.unwrap_or(record.reserved));
         // What is flushed of it is told by those who refer to it.
         if (mapping.len() as u64) < least && number >= self.state.flushed.log {
@@ -209,26 +212,29 @@ impl Survey {
     }
 }
 
-/// Maps a file, or no more than its first bytes; nothing if it is not there.
-fn open(
-    vfs: &Arc<dyn Vfs>,
-    path: &Path,
-    limit: Option<u64>,
-    findings: &mut Findings<'_>,
-) -> Result<Option<Arc<Mapping>>> {
-    findings.file();
-    let opened = vfs.open_to_read(path).and_then(|file| {
-        let len = file.len()?;
-        file.map(usize::try_from(limit.unwrap_or(len).min(len)).map_err(io::Error::other)?)
-    });
-    match opened {
-        Ok(mapping) => Ok(Some(mapping)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            findings.lost(&name, (None, None), 0, "it is missing");
-            Ok(None)
+/// Opening one file after the other.
+struct Opening<'a, 'p> {
+    vfs: &'a dyn Vfs,
+    dir: &'a Path,
+    /// A name for a copy, which no other file has.
+    spare: PathBuf,
+    findings: &'a mut Findings<'p>,
+}
+
+impl Opening<'_, '_> {
+    /// Maps a file, or no more than its first bytes; nothing if it is not there. Whether something of it cannot be
+    /// read, which is zeros then.
+    fn file(&mut self, name: &str, limit: Option<u64>) -> Result<(Option<Arc<Mapping>>, bool)> {
+        let findings = &mut *self.findings;
+        findings.file();
+        let looked_at = |bytes| findings.looked_at(bytes);
+        let Some(found) = map(self.vfs, &self.dir.join(name), limit, &self.spare, looked_at)? else {
+            self.findings.lost(name, (None, None), 0, "it is missing");
+            return Ok((None, false));
+        };
+        for unreadable in &found.unreadable {
+            self.findings.lost(name, (None, None), 0, unreadable.described());
         }
-        // That may pass: nothing is given up for it.
-        Err(error) => Err(Error::io(format!("cannot read {}", path.display()), error)),
+        Ok((Some(found.mapping), !found.unreadable.is_empty()))
     }
 }

@@ -9,13 +9,18 @@ use crate::segment::{Inspector, Properties, inspect, properties_of};
 use crate::store::intake::follows;
 use crate::store::verify::report::{Findings, Keys};
 use crate::store::verify::subject::{SegmentFile, Subject};
-use crate::values::{HEADER_LEN, payload};
-use crate::vfs::Mapping;
+use crate::store::verify::unread::name_of;
+use crate::values::HEADER_LEN;
+use crate::vfs::{Mapping, PIECE};
 
 impl Subject {
-    pub(super) fn check(&self, findings: &mut Findings<'_>) {
-        let properties: Vec<_> =
-            self.segments.iter().map(|file| properties_of(file.mapping.bytes())).collect();
+    pub(super) fn check(&mut self, findings: &mut Findings<'_>) {
+        self.look_for_unreadable(findings);
+        self.check_readable(findings);
+    }
+
+    fn check_readable(&self, findings: &mut Findings<'_>) {
+        let properties: Vec<_> = self.segments.iter().map(|file| properties_of(&self.bytes(file))).collect();
         let described: Vec<Described<'_>> = self
             .segments
             .iter()
@@ -23,16 +28,23 @@ impl Subject {
             .filter_map(|(file, all)| Some((file, all.as_ref()?)))
             .collect();
         findings.expect(self.left_to_read(&described));
+        for log in self.logs.keys() {
+            self.tell_unreadable(&crate::log::name(*log), (None, None), findings);
+        }
         for file in self.values.values() {
-            if let Err(error) = file.check() {
-                findings.problem(&crate::values::name(file.number), (None, None), error.to_string());
+            let name = crate::values::name(file.number);
+            self.tell_unreadable(&name, (None, None), findings);
+            let is_read = self.unreadable(&name).first().is_none_or(|found| found.range.start >= PIECE);
+            if is_read && let Err(error) = file.check() {
+                findings.problem(&name, (None, None), error.to_string());
             }
             findings.read(file.mapping.len().min(HEADER_LEN) as u64);
         }
-        for file in &self.segments {
+        for (file, all) in self.segments.iter().zip(&properties) {
             let name = crate::segment::name(file.number);
+            self.tell_unreadable(&name, all.as_ref().map_or((None, None), keys), findings);
             let mut reading = Reading { name: &name, subject: self, findings };
-            inspect(file.mapping.bytes(), &mut reading);
+            inspect(&self.bytes(file), &mut reading);
         }
         if let Some(state) = &self.state {
             check_levels(&described, findings);
@@ -80,7 +92,7 @@ impl Subject {
         }
     }
 
-    fn mapping(&self, home: ValueHome) -> Option<&Mapping> {
+    pub(super) fn mapping(&self, home: ValueHome) -> Option<&Mapping> {
         match home {
             ValueHome::Log(number) => self.logs.get(&number).map(|log| &*log.mapping),
             ValueHome::Moved(number) => self.values.get(&number).map(|file| &*file.mapping),
@@ -109,6 +121,10 @@ impl Subject {
         for record in records {
             let Some(log) = self.logs.get(&record.number) else { continue };
             let name = crate::log::name(record.number);
+            if !self.unreadable(&name).is_empty() {
+                // Which was told; what follows in the next one will not fit.
+                continue;
+            }
             let from = if record.number == end.log { end.offset } else { 0 };
             let mut gap = false;
             let found = replay(log, from, record.end, |previous_end, _, frame, _| {
@@ -159,13 +175,6 @@ fn tell_torn(log: &LogFile, offset: u64, what: String, findings: &mut Findings<'
     findings.problem(&crate::log::name(log.id.number), keys, what);
 }
 
-fn name_of(home: ValueHome) -> String {
-    match home {
-        ValueHome::Log(number) => crate::log::name(number),
-        ValueHome::Moved(number) => crate::values::name(number),
-    }
-}
-
 /// A segment whose properties could be read.
 type Described<'a> = (&'a SegmentFile, &'a Properties);
 
@@ -202,14 +211,12 @@ impl Inspector for Reading<'_, '_> {
         self.findings.entry();
         let Place::Stored(pointer) = entry.place else { return };
         let keys = (Some(key), Some(key));
-        let Some(mapping) = self.subject.mapping(pointer.home) else {
-            let what = format!("{} refers to it, but it cannot be read", self.name);
-            return self.findings.problem(&name_of(pointer.home), keys, what);
+        let what = match self.subject.holds(&pointer, entry.payload_len()) {
+            Some(true) => return self.findings.read(entry.payload_len()),
+            Some(false) => format!("the value at offset {} is damaged", pointer.offset),
+            None => format!("{} refers to it, but it cannot be read", self.name),
         };
-        if payload(mapping, String::new, &pointer, entry.payload_len()).is_err() {
-            let what = format!("the value at offset {} is damaged", pointer.offset);
-            self.findings.problem(&name_of(pointer.home), keys, what);
-        }
+        self.findings.problem(&name_of(pointer.home), keys, what);
         self.findings.read(entry.payload_len());
     }
 

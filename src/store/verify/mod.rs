@@ -3,6 +3,7 @@
 mod check;
 mod report;
 mod subject;
+mod unread;
 
 pub(in crate::store) use report::{Keys, Problems};
 pub use report::{Problem, Report};
@@ -33,7 +34,7 @@ pub(crate) fn files(vfs: &Arc<dyn Vfs>, dir: &Path, progress: &mut dyn FnMut(u64
     for _ in 0..TRIES {
         let seen = crate::manifest::glance(vfs, dir);
         let mut findings = Findings::new(progress);
-        let subject = Subject::of_files(vfs, dir, &mut findings)?;
+        let mut subject = Subject::of_files(vfs, dir, &mut findings)?;
         // The writer says in the manifest what it is about to remove or to cut. What could be opened stays
         // readable from then on.
         if findings.is_clean() && subject.is_complete() || crate::manifest::glance(vfs, dir) == seen {

@@ -78,12 +78,14 @@ pub(super) struct Findings<'p> {
     report: Report,
     problems: Problems,
     progress: &'p mut dyn FnMut(u64, u64),
+    /// Bytes that were read only to see whether they can be.
+    looked_at: u64,
     total: u64,
 }
 
 impl<'p> Findings<'p> {
     pub(super) fn new(progress: &'p mut dyn FnMut(u64, u64)) -> Self {
-        Self { report: Report::default(), problems: Problems::default(), progress, total: 0 }
+        Self { report: Report::default(), problems: Problems::default(), progress, looked_at: 0, total: 0 }
     }
 
     pub(super) fn file(&mut self) {
@@ -96,13 +98,23 @@ impl<'p> Findings<'p> {
 
     /// So much is left to be read.
     pub(super) fn expect(&mut self, bytes: u64) {
-        self.total = self.report.bytes + bytes;
+        self.total = self.done() + bytes;
+        self.read(0);
+    }
+
+    fn done(&self) -> u64 {
+        self.report.bytes + self.looked_at
+    }
+
+    pub(super) fn looked_at(&mut self, bytes: u64) {
+        self.looked_at += bytes;
         self.read(0);
     }
 
     pub(super) fn read(&mut self, bytes: u64) {
         self.report.bytes += bytes;
-        (self.progress)(self.report.bytes, self.total.max(self.report.bytes));
+        let done = self.done();
+        (self.progress)(done, self.total.max(done));
     }
 
     pub(super) fn is_clean(&self) -> bool {
@@ -114,7 +126,7 @@ impl<'p> Findings<'p> {
     }
 
     pub(super) fn finish(mut self) -> Report {
-        self.total = self.report.bytes;
+        self.total = self.done();
         self.read(0);
         Report { problems: self.problems.into_vec(), ..self.report }
     }

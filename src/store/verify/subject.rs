@@ -12,7 +12,7 @@ use crate::store::recover;
 use crate::store::shared::Shared;
 use crate::store::verify::report::Findings;
 use crate::values::ValueFile;
-use crate::vfs::{Mapping, Vfs};
+use crate::vfs::{Mapping, Unreadable, Vfs};
 
 /// The files of a store, as far as they could be opened.
 pub(super) struct Subject {
@@ -21,7 +21,12 @@ pub(super) struct Subject {
     pub(super) segments: Vec<SegmentFile>,
     pub(super) logs: BTreeMap<u64, LogFile>,
     pub(super) values: BTreeMap<u64, Arc<ValueFile>>,
-    /// Where they lie, if it is not our own store: somebody may be writing them.
+    /// Where they lie.
+    pub(super) vfs: Arc<dyn Vfs>,
+    pub(super) dir: PathBuf,
+    /// What of which files cannot be read.
+    pub(super) unreadable: BTreeMap<String, Vec<Unreadable>>,
+    /// Somebody else may be writing them, if it is not our own store.
     pub(super) foreign: Option<Foreign>,
 }
 
@@ -85,7 +90,8 @@ impl Subject {
         drop(manifest);
         // That is told to foreign code, which may well ask the store for something.
         tell_manifest(number, inspected.map_err(|error| error.to_string()), findings);
-        Ok(Self { state: Some(state), segments, logs, values, foreign: None })
+        let (vfs, dir, unreadable) = (shared.vfs.clone(), shared.dir.clone(), BTreeMap::new());
+        Ok(Self { state: Some(state), segments, logs, values, vfs, dir, unreadable, foreign: None })
     }
 
     /// What lies in a store's directory.
@@ -96,8 +102,16 @@ impl Subject {
         let file = vfs.open_to_read(&dir.join(crate::manifest::name(number)));
         let manifest_len = file.and_then(|file| file.len()).unwrap_or(0);
         let foreign = Some(Foreign { vfs: vfs.clone(), dir: dir.into(), manifest, manifest_len });
-        let (logs, values) = (BTreeMap::new(), BTreeMap::new());
-        let mut subject = Self { state: None, segments: Vec::new(), logs, values, foreign };
+        let mut subject = Self {
+            state: None,
+            segments: Vec::new(),
+            logs: BTreeMap::new(),
+            values: BTreeMap::new(),
+            vfs: vfs.clone(),
+            dir: dir.into(),
+            unreadable: BTreeMap::new(),
+            foreign,
+        };
         match &state {
             Some(state) => subject.open_named(&**vfs, dir, state, findings),
             None => subject.open_all(&**vfs, dir, findings)?,
