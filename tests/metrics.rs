@@ -311,7 +311,21 @@ fn the_text_is_what_prometheus_reads() {
     // What files tell is a part of it, and nothing in it is the process'.
     let files = check(&store.stats().to_prometheus());
     assert!(files.keys().all(|name| families.contains_key(name)));
-    assert!(files.values().all(|family| family.kind == "gauge"));
+    // Counters are of the store, not of whoever has just opened it.
+    let is_counter =
+        |(name, family): (&String, &Family)| family.kind == "counter" && name.ends_with("_total");
+    assert!(files.iter().all(|family| family.1.kind == "gauge" || is_counter(family)));
+    assert_eq!(value("siltstone_sequence_total", None), 200.0);
+    let waiting = value("siltstone_unflushed_operations", None);
+    assert_eq!(value("siltstone_flushed_operations_total", None) + waiting, 200.0);
+    store.close().unwrap();
+    let follower = Options::new().open_read_only_in(vfs, common::DIR).unwrap();
+    let files = check(&follower.stats().to_prometheus());
+    let told = |name: &str| crate::value(&files, name, None);
+    assert_eq!((told("siltstone_sequence_total"), told("siltstone_unflushed_operations")), (200.0, 0.0));
+    assert_eq!(told("siltstone_flushed_operations_total"), 200.0);
+    assert!(told("siltstone_files_made_total") >= told("siltstone_value_files") + 1.0);
+    assert!(told("siltstone_logs_made_total") >= 1.0);
     assert!(!files.contains_key("siltstone_memtable_bytes"));
 }
 

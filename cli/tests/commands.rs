@@ -233,13 +233,16 @@ fn stats_for_prometheus_tell_what_the_files_tell() {
         let line = text.lines().find_map(|line| line.strip_prefix(&format!("siltstone_{name} ")));
         line.unwrap_or_else(|| panic!("{name}: {text}")).parse::<u64>().unwrap()
     };
-    for name in ["sequence", "logs", "log_bytes", "live_bytes", "dead_bytes", "reclaimable_bytes"] {
+    assert_eq!(value("sequence_total"), 2);
+    assert_eq!(value("flushed_operations_total") + value("unflushed_operations"), 2);
+    for name in ["logs", "unflushed_operations", "log_bytes", "live_bytes", "dead_bytes", "reclaimable_bytes"]
+    {
         assert_eq!(stats[name], value(name), "{name}");
     }
     assert!(value("disk_bytes") > 0);
-    assert!(text.contains("# TYPE siltstone_sequence gauge\n"), "{text}");
-    // Counters of a process that has only looked would say nothing.
-    assert!(!text.contains("counter") && !text.contains("histogram"), "{text}");
+    assert!(text.contains("# TYPE siltstone_sequence_total counter\n"), "{text}");
+    // What a process has done that has only looked would say nothing.
+    assert!(!text.contains("_puts_total") && !text.contains("histogram"), "{text}");
     place.run(["stats", "--prometheus", "--json"]).fails(2, &["--prometheus", "--json"]);
 }
 

@@ -86,6 +86,13 @@ pub struct Stats {
     pub frozen_memtables: usize,
     /// The newest sequence number: how many operations were ever written.
     pub sequence: u64,
+    /// How many of these operations are in no segment yet: they wait in the logs, and in memory, for a flush.
+    pub unflushed_operations: u64,
+    /// How many logs were ever made.
+    pub logs_made: u64,
+    /// How many numbers flushes and merges have ever given to segments and value files, those that were never finished
+    /// or are gone again among them.
+    pub files_made: u64,
     /// Length of all segments, logs and value files, in bytes.
     pub disk_bytes: u64,
     /// What the last open found.
@@ -127,6 +134,9 @@ impl Stats {
             memtable_bytes,
             frozen_memtables: view.frozen.len(),
             sequence,
+            unflushed_operations: sequence.saturating_sub(state.flushed.seq),
+            logs_made: state.next_log.saturating_sub(1),
+            files_made: state.next_segment.saturating_sub(1),
             disk_bytes: levels.iter().map(|level| level.bytes).sum::<u64>() + log_bytes + value_bytes,
             levels,
             ..Self::default()

@@ -13,19 +13,22 @@ use crate::output::Output;
 ///
 /// What recovery found is what this very command replayed to look at the store.
 ///
-/// --prometheus prints what the files tell, as gauges in Prometheus' text format. What a process has done with the
-/// store only that process can tell: a gateway gets it from Store::metrics.
+/// --prometheus prints what the files tell, in Prometheus' text format: gauges, and counters of what was written since
+/// the store was made. What a process has done with the store (reads, latencies, syncs, stalls, errors) only that
+/// process can tell: a gateway serves the text of Store::metrics().to_prometheus(), which has all of this, too.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   siltstone stats
   siltstone stats --json
-  siltstone stats --prometheus > /var/lib/node_exporter/siltstone.prom")]
+  siltstone stats --prometheus > siltstone.prom.new && mv siltstone.prom.new siltstone.prom
+
+The last one is for a collector that reads text files: it never finds half a file.")]
 pub(crate) struct StatsOf {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Print gauges in Prometheus' text format
+    /// Print what the files tell in Prometheus' text format
     #[arg(long, conflicts_with = "json")]
     prometheus: bool,
 }
@@ -53,6 +56,9 @@ fn object(home: &Home, stats: &Stats, weight: Weight) -> Json {
     json!({
         "store": home.dir().display().to_string(),
         "sequence": stats.sequence,
+        "unflushed_operations": stats.unflushed_operations,
+        "logs_made": stats.logs_made,
+        "files_made": stats.files_made,
         "levels": stats.levels.iter().enumerate().map(level).collect::<Vec<_>>(),
         "logs": stats.logs,
         "log_bytes": stats.log_bytes,
@@ -79,7 +85,7 @@ fn described(home: &Home, stats: &Stats, weight: Weight) -> String {
     let mut lines = vec![
         ("store", home.dir().display().to_string()),
         ("on disk", format!("{} in {}", DecimalBytes(weight.bytes), count(weight.files, "file"))),
-        ("sequence", HumanCount(stats.sequence).to_string()),
+        ("sequence", sequence_line(stats)),
     ];
     let levels = stats.levels.iter().enumerate().filter(|(_, level)| level.segments > 0);
     lines.extend(levels.map(|(number, level)| ("segments", level_line(number, level))));
@@ -91,6 +97,11 @@ fn described(home: &Home, stats: &Stats, weight: Weight) -> String {
     lines.push(("recovery", recovery_line(&stats.recovery)));
     lines.extend(stats.background_error.iter().map(|error| ("last error", error.clone())));
     lines.into_iter().map(|(name, text)| format!("{name:<10}  {text}\n")).collect()
+}
+
+fn sequence_line(stats: &Stats) -> String {
+    let (all, waiting) = (HumanCount(stats.sequence), HumanCount(stats.unflushed_operations));
+    format!("{all} operations, of which {waiting} wait in the logs for a flush")
 }
 
 fn level_line(number: usize, level: &LevelStats) -> String {

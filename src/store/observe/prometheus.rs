@@ -7,15 +7,16 @@ use crate::store::readers::ReaderStats;
 use crate::store::stats::{Recovery, Stats};
 
 impl Stats {
-    /// What the store's files tell, as text in Prometheus' exposition format, version 0.0.4: gauges, named
-    /// `siltstone_…`, in bytes and seconds. It goes well with a collector that reads text files.
+    /// What the store's files tell, as text in Prometheus' exposition format, version 0.0.4: gauges of what there is,
+    /// and counters of what was ever written and made, named `siltstone_…`, in bytes and seconds. It goes well with a
+    /// collector that reads text files.
     ///
     /// For all that an open store knows of itself see [`Metrics::to_prometheus`].
     ///
     /// ```
     /// let store = siltstone::Store::in_memory()?;
     /// store.put("a", "1")?;
-    /// assert!(store.stats().to_prometheus().contains("siltstone_sequence 1\n"));
+    /// assert!(store.stats().to_prometheus().contains("siltstone_sequence_total 1\n"));
     /// # Ok::<(), siltstone::Error>(())
     /// ```
     pub fn to_prometheus(&self) -> String {
@@ -41,7 +42,14 @@ impl Metrics {
 }
 
 fn files(out: &mut Exposition, stats: &Stats) {
-    out.gauge("sequence", "Operations that were ever written.", stats.sequence);
+    out.counter("sequence_total", "Operations written since the store was made.", stats.sequence);
+    let flushed = stats.sequence.saturating_sub(stats.unflushed_operations);
+    out.counter("flushed_operations_total", "Operations that flushes have put into segments.", flushed);
+    let help = "Operations that wait in the logs for a flush.";
+    out.gauge("unflushed_operations", help, stats.unflushed_operations);
+    out.counter("logs_made_total", "Logs that were ever made.", stats.logs_made);
+    let help = "Segments and value files that flushes and merges have ever begun.";
+    out.counter("files_made_total", help, stats.files_made);
     let levels = || stats.levels.iter().enumerate();
     let segments = levels().map(|(number, level)| (number, level.segments));
     out.gauges("segments", "Segments, by level.", "level", segments);
