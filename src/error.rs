@@ -108,15 +108,20 @@ impl Error {
     /// There are not `needed` bytes for what was being done on the file system of this directory.
     pub(crate) fn no_space(doing: impl fmt::Display, needed: u64, free: Option<u64>, dir: &Path) -> Self {
         let dir = dir.display();
-        let free_now = match free {
-            Some(free) if free < needed => format!("{} are free on the file system of {dir}", Bytes(free)),
-            Some(_) => format!("and the file system of {dir} gives no more to this user"),
-            None => format!("and the file system of {dir} has no more"),
-        };
         let needs = Bytes(needed);
+        // What is missing is told for itself: two numbers that are rounded may look the same.
+        let lack = match free {
+            Some(free) if free < needed => {
+                let (missing, free) = (Bytes(needed - free), Bytes(free));
+                format!("{missing} are missing of {needs}: {free} are free on the file system of {dir}")
+            }
+            Some(_) => {
+                format!("it needs {needs} more, and the file system of {dir} gives no more to this user")
+            }
+            None => format!("it needs {needs} more, and the file system of {dir} has no more"),
+        };
         let message = format!(
-            "{doing}: no space left: it needs {needs} more, {free_now}; delete a prefix or free space; \
-             writing resumes by itself"
+            "{doing}: no space left: {lack}; delete a prefix or free space; writing resumes by itself"
         );
         let missing = free.and_then(|free| needed.checked_sub(free)).filter(|missing| *missing > 0);
         Self { missing: Some(missing.unwrap_or(needed)), ..Self::new(ErrorKind::NoSpace, message) }
@@ -218,9 +223,11 @@ mod tests {
         let error = Error::no_space("cannot grow 000001.log", 16 << 20, Some(400 << 10), dir);
         assert_eq!(error.kind(), ErrorKind::NoSpace);
         assert_eq!(error.missing_bytes(), Some((16 << 20) - (400 << 10)));
-        let message = "cannot grow 000001.log: no space left: it needs 16.0 MiB more, 400 KiB are free on the \
-                       file system of /data/store; delete a prefix or free space; writing resumes by itself";
+        let message = "cannot grow 000001.log: no space left: 15.6 MiB are missing of 16.0 MiB: 400 KiB are free on \
+                       the file system of /data/store; delete a prefix or free space; writing resumes by itself";
         assert_eq!(error.to_string(), message);
+        let close = Error::no_space("x", 2_831_156, Some(2_831_155), dir).to_string();
+        assert!(close.contains("1 bytes are missing of 2.7 MiB: 2.7 MiB are free"), "{close}");
         let quota = Error::no_space("x", 10, Some(10), dir);
         assert_eq!(quota.missing_bytes(), Some(10));
         assert!(

@@ -80,15 +80,13 @@ impl Held {
 }
 
 impl Reserve {
-    /// Takes over the file that is there, if one is.
-    pub(crate) fn new(vfs: &Arc<dyn Vfs>, dir: &Path) -> Self {
-        let reserve =
-            Self { vfs: vfs.clone(), dir: dir.into(), held: Mutex::default(), lacks: AtomicU64::new(0) };
-        if let Ok(file) = vfs.open(&dir.join(NAME)) {
-            // A copied file may have no space behind its zeros; then it holds nothing.
-            let len = file.len().and_then(|len| file.allocate(len).map(|()| len)).unwrap_or(0);
-            *reserve.held.lock() = Held { file: Some(file), len, ..Held::default() };
-        }
+    /// Takes over the file that is there, if one is, for a state of this weight, and a store of so many bytes.
+    pub(crate) fn new(vfs: &Arc<dyn Vfs>, dir: &Path, (state, files): (u64, u64)) -> Self {
+        let mut held = Held { file: vfs.open(&dir.join(NAME)).ok(), len: 0, state, files };
+        let had = held.file.as_ref().map(|file| take_over(&**file, held.target()));
+        held.len = had.and_then(io::Result::ok).unwrap_or(0);
+        let (vfs, dir, lacks) = (vfs.clone(), dir.into(), AtomicU64::new(0));
+        let reserve = Self { vfs, dir, held: Mutex::new(held), lacks };
         reserve.count(&reserve.held.lock());
         reserve
     }
@@ -186,6 +184,19 @@ impl Reserve {
     }
 }
 
+/// Makes sure of the space of a file that was found, but of no more than it should have: anybody may have made it of
+/// any length. How much it has.
+fn take_over(file: &dyn File, target: u64) -> io::Result<u64> {
+    let len = file.len()?;
+    if len > target {
+        file.set_len(target)?;
+    }
+    let len = len.min(target);
+    // A copied file may have no space behind its zeros; then it holds nothing.
+    file.allocate(len)?;
+    Ok(len)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,7 +209,7 @@ mod tests {
     }
 
     fn reserve(vfs: &Arc<dyn Vfs>) -> Reserve {
-        Reserve::new(vfs, Path::new("/"))
+        Reserve::new(vfs, Path::new("/"), (0, 0))
     }
 
     #[test]
@@ -243,6 +254,24 @@ mod tests {
             reserve.held.lock().len
         };
         assert_eq!([0, 128 << 10, u64::MAX].map(held), [64 << 10, 65 << 10, (4 << 20) + (64 << 10)]);
+    }
+
+    #[test]
+    fn a_foreign_file_of_any_length_is_cut_and_not_allocated() {
+        let (memory, vfs) = place(100 << 10);
+        let file = vfs.create(Path::new("/RESERVE")).unwrap();
+        file.set_len(90 << 10).unwrap();
+        let had = reserve(&vfs);
+        assert_eq!((file.len().unwrap(), had.lacks.load(Ordering::Acquire)), (64 << 10, 0));
+        assert_eq!(memory.free_space(Path::new("/")).unwrap(), Some(36 << 10));
+        // A sparse one on a disk may claim to be larger than that.
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(NAME);
+        std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let disk: Arc<dyn Vfs> = Arc::new(crate::vfs::DiskVfs::new());
+        let had = Reserve::new(&disk, dir.path(), (1000, 0));
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), (64 << 10) + 1000);
+        assert_eq!(had.lacks.load(Ordering::Acquire), 0);
     }
 
     #[test]

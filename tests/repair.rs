@@ -55,6 +55,9 @@ impl Subject {
         let repair = Repair::new_in(vfs.clone(), DIR).sizes(tiny());
         let report = repair.write_to(COPY, |_, _| ()).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(files(&*vfs) == *damaged, "{what}: the damaged store was changed");
+        for problem in report.lost.iter().chain(&report.mended) {
+            assert!(!problem.what.contains("restore"), "{what}: {problem:?}: that is being done");
+        }
         let problems = ReadOnlyStore::verify_in(vfs.clone(), COPY, |_, _| ()).unwrap().problems;
         assert_eq!(problems, [], "{what}");
         let store = open_at(&vfs, Path::new(COPY), SyncPolicy::SyncOnBoundary, tiny()).unwrap();

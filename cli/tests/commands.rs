@@ -217,11 +217,23 @@ fn delete_counts_what_was_there() {
     let keys = ["a", "b", "p/1", "p/2", "p/3", "q"];
     let place = with(&keys);
     assert_eq!(place.run(["delete", "a", "b", "nothing", "a"]).ok().out(), "deleted 2\n");
-    assert_eq!(place.run(["delete", "--prefix", "p/", "--json"]).json(), json!({ "deleted": 3 }));
+    let count = ["delete", "--prefix", "p/", "--count", "--json"];
+    assert_eq!(place.run(count).json(), json!({ "deleted": 3 }));
     assert_eq!(place.run(["list"]).ok().lines(), ["q"]);
     place.run(["delete", "--prefix", ""]).fails(2, &["--prefix", "every entry"]);
     place.run(["delete"]).fails(2, &["<KEY>", "delete --help"]);
     place.run(["delete", "a", "--prefix", "b"]).fails(2, &["--prefix"]);
+    place.run(["delete", "a", "--count"]).fails(2, &["--prefix"]);
+}
+
+#[test]
+fn deleting_a_prefix_counts_nothing() {
+    let place = with(&["p/1", "p/2", "q"]);
+    assert_eq!(place.run(["delete", "--prefix", "p/"]).ok().out(), "deleted all with the prefix 'p/'\n");
+    assert_eq!(place.run(["list"]).ok().lines(), ["q"]);
+    let again = place.run(["delete", "--prefix", "p/", "--json"]);
+    assert_eq!(again.status, Some(1));
+    assert_eq!(again.out(), "{\"deleted_prefix\":\"p/\",\"found\":false}\n");
 }
 
 #[test]

@@ -63,7 +63,8 @@ fn read(vfs: &Arc<dyn Vfs>, dir: &Path, options: &Options) -> Result<(Parts, boo
     let version = Version::new(segments, values).covered(manifest.state());
     let replayed = Replayed::read(&**vfs, dir, options, manifest.state())?;
     manifest.amend(&replayed.edit)?;
-    let reserve = Arc::new(Reserve::new(vfs, dir));
+    let needs = (manifest.state().weight(), manifest.state().bytes());
+    let reserve = Arc::new(Reserve::new(vfs, dir, needs));
     manifest.rely_on(&reserve);
     let state = manifest.state();
     let (next_log, next_segment) = (state.next_log, state.next_segment);

@@ -29,7 +29,11 @@ impl Shared {
         loop {
             // First, for it needs no space.
             self.drop_spent(&[])?;
-            self.keep_to_bytes()?;
+            match self.keep_to_bytes() {
+                // What a flush or a merge gives back may be enough for it.
+                Err(error) if error.kind() == ErrorKind::NoSpace => self.relief.note_full(),
+                kept => kept?,
+            }
             let flushed = if self.is_crowded() { Ok(false) } else { self.flush_waiting(None) };
             match &flushed {
                 Ok(true) => continue,

@@ -11,10 +11,12 @@ use crate::home::Home;
 use crate::output::Output;
 use crate::record::key_bytes;
 use crate::sync::SyncArgs;
+use crate::text::printable;
 
 /// Delete entries, and print how many there were
 ///
-/// The exit status is 1 if there was none of them.
+/// Deleting a prefix is one small write, whatever there is under it; how many entries that were is not looked for, unless
+/// --count is given. The exit status is 1 if there was none.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -29,6 +31,10 @@ pub(crate) struct Delete {
     /// Delete every entry whose key begins with this
     #[arg(long)]
     prefix: Option<OsString>,
+
+    /// Count what has the prefix, which takes the time of a listing
+    #[arg(long, requires = "prefix")]
+    count: bool,
 
     /// Print one JSON object
     #[arg(long)]
@@ -53,20 +59,35 @@ impl Delete {
         }
         let store = home.open_existing(sync.options)?;
         let deleted = match self.prefix {
-            Some(prefix) => delete_prefix(&store, &key_bytes(prefix))?,
-            None => delete_keys(&store, self.keys)?,
+            Some(prefix) => delete_prefix(&store, &key_bytes(prefix), self.count)?,
+            None => Deleted::Counted(delete_keys(&store, self.keys)?),
         };
         // Closing makes them durable: what is printed is true after a power cut.
         store.close()?;
         let mut out = Output::new();
+        let (object, line, is_any) = match deleted {
+            Deleted::Counted(count) => (json!({ "deleted": count }), format!("deleted {count}"), count > 0),
+            Deleted::Prefix { prefix, is_any } => {
+                let prefix = printable(&prefix).to_string();
+                let line =
+                    format!("deleted {} with the prefix '{prefix}'", if is_any { "all" } else { "nothing" });
+                (json!({ "deleted_prefix": prefix, "found": is_any }), line, is_any)
+            }
+        };
         if self.json {
-            out.json(&json!({ "deleted": deleted }))?;
+            out.json(&object)?;
         } else {
-            out.line(format!("deleted {deleted}"))?;
+            out.line(line)?;
         }
         out.finish()?;
-        Ok(if deleted > 0 { Status::Done } else { Status::NotFound })
+        Ok(if is_any { Status::Done } else { Status::NotFound })
     }
+}
+
+/// What was deleted, as far as it was looked for.
+enum Deleted {
+    Counted(u64),
+    Prefix { prefix: Vec<u8>, is_any: bool },
 }
 
 fn delete_keys(store: &Store, keys: Vec<OsString>) -> Result<u64> {
@@ -79,9 +100,13 @@ fn delete_keys(store: &Store, keys: Vec<OsString>) -> Result<u64> {
 }
 
 /// However many there are, deleting them is one small write; only counting them takes time.
-fn delete_prefix(store: &Store, prefix: &[u8]) -> Result<u64> {
+fn delete_prefix(store: &Store, prefix: &[u8], count: bool) -> Result<Deleted> {
     let mut keys = store.list(prefix)?;
-    let deleted = keys.try_fold(0, |count, key| key.map(|_| count + 1))?;
+    let deleted = if count {
+        Deleted::Counted(keys.try_fold(0, |count, key| key.map(|_| count + 1))?)
+    } else {
+        Deleted::Prefix { prefix: prefix.to_vec(), is_any: keys.next().transpose()?.is_some() }
+    };
     store.delete_prefix(prefix)?;
     Ok(deleted)
 }

@@ -126,8 +126,16 @@ fn described(home: &Home, report: &RepairReport) -> String {
     text += &match report.lost.len() {
         0 => "result    nothing is lost\n".to_owned(),
         lost => {
-            let (places, known) = (count(lost as u64, "place", "places"), entries(report.lost_entries));
-            format!("result    something is lost in {places}: {known}, as far as is known\n")
+            let places = count(lost as u64, "place", "places");
+            match report.lost_entries {
+                0 => format!(
+                    "result    something is or may be lost in {places}; how many entries is not known\n"
+                ),
+                known => format!(
+                    "result    something is lost in {places}: {}, as far as is known\n",
+                    entries(known)
+                ),
+            }
         }
     };
     text

@@ -88,12 +88,12 @@ impl<'p> Findings<'p> {
     /// Something is lost, with so many entries as far as is known.
     pub(super) fn lost(&mut self, file: &str, keys: Keys<'_>, entries: u64, what: impl Into<String>) {
         self.report.lost_entries += entries;
-        self.lost.add(file, keys, what);
+        self.lost.add(file, keys, without_advice(what.into()));
     }
 
     /// Something was damaged, and nothing is lost by it.
     pub(super) fn mended(&mut self, file: &str, keys: Keys<'_>, what: impl Into<String>) {
-        self.mended.add(file, keys, what);
+        self.mended.add(file, keys, without_advice(what.into()));
     }
 
     pub(super) fn finish(mut self, store: PathBuf, before: Option<PathBuf>) -> RepairReport {
@@ -102,6 +102,13 @@ impl<'p> Findings<'p> {
         let (lost, mended) = (self.lost.into_vec(), self.mended.into_vec());
         RepairReport { store, before, lost, mended, ..self.report }
     }
+}
+
+/// What an open would say, without what it says to do about it: that is being done.
+fn without_advice(what: String) -> String {
+    let advice =
+        ["; restore it from a backup", "; restore the store from a backup", "; mend the cause, then retry"];
+    advice.iter().fold(what, |what, advice| what.replace(advice, ""))
 }
 
 /// What is known of an entry of the repaired store.
