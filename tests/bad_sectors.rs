@@ -38,7 +38,7 @@ fn example() -> Files {
     let (_, vfs) = crashable();
     let reopen = || open(&vfs, SyncPolicy::SyncOnBoundary, sizes()).unwrap();
     let put = |store: &Store, index: usize| {
-        let len = if index % 2 == 0 { 40 } else { 600 };
+        let len = if index.is_multiple_of(2) { 40 } else { 600 };
         store.put(key(index), format!("{index:04}").repeat(len / 4)).unwrap();
     };
     let store = reopen();
