@@ -104,17 +104,6 @@ pub(crate) fn number(of: &str) -> Option<u64> {
     (name(number) == of).then_some(number)
 }
 
-/// A log that no manifest names any more: as much of it as is there.
-pub(crate) fn open_alone(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<LogFile> {
-    let open = || {
-        let file = vfs.open_to_read(path)?;
-        let mapping = file.map(usize::try_from(file.len()?).map_err(std::io::Error::other)?)?;
-        Ok((file, mapping))
-    };
-    let (file, mapping) = open().map_err(|error| Error::opening(path, error))?;
-    Ok(LogFile { id: LogId { number, salt: 0 }, mapping, file: Some(file) })
-}
-
 /// Whether a file is a log of this number that a writer has moved to: one with a header.
 pub(crate) fn is_used(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<bool> {
     let mut bytes = [0; HEADER_LEN];

@@ -24,6 +24,7 @@ mod shape;
 mod shared;
 mod snapshot;
 mod stats;
+mod strays;
 mod value;
 mod verify;
 mod view;

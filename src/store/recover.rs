@@ -15,6 +15,7 @@ use crate::segment::Segment;
 use crate::store::replayed::Replayed;
 use crate::store::shared::{Parts, Shared};
 use crate::store::stats::Recovery;
+use crate::store::strays::{Listing, Strays};
 use crate::store::view::View;
 use crate::store::write::Writer;
 use crate::values::ValueFile;
@@ -126,68 +127,12 @@ pub(crate) fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn crate::vfs::Lock
 /// more are returned, to be removed once it is replaced: its last record may not be durable, and what a
 /// power cut brings back names them.
 fn sweep(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<Vec<PathBuf>> {
-    let Strays { new, old } = strays(vfs, dir, manifest.state(), manifest.number())?;
+    let Strays { new, old } = Listing::now(vfs, dir)?.strays(manifest.state(), manifest.number())?;
     for path in new {
         // A file that cannot be removed now only takes space.
         let _ = vfs.remove(&path);
     }
     Ok(old)
-}
-
-/// Whether a file of this name holds a part of a store.
-pub(crate) fn is_data(name: &str) -> bool {
-    let numbers =
-        [crate::log::number, crate::segment::number, crate::values::number, crate::manifest::number];
-    numbers.iter().any(|number| number(name).is_some())
-}
-
-/// Files of a store's directory that its manifest does not name.
-#[derive(Debug, Default)]
-pub(crate) struct Strays {
-    /// Which no manifest ever named.
-    new: Vec<PathBuf>,
-    /// Which one did, once.
-    old: Vec<PathBuf>,
-}
-
-/// Finds the files that the manifest of this number, zero if there is none, does not name.
-///
-/// None of them is somebody's data, or this is an error. A log is in the manifest, durably, before its header
-/// is written, so one with a header and a number that was never given out tells that the manifest has
-/// lost its end; and so does a segment where there is no manifest at all.
-pub(crate) fn strays(vfs: &dyn Vfs, dir: &Path, state: &State, manifest: u64) -> Result<Strays> {
-    let names = vfs.list(dir).map_err(|error| Error::io(format!("cannot list {}", dir.display()), error))?;
-    let mut strays = Strays::default();
-    for name in names {
-        let path = dir.join(&name);
-        let (is_known, is_new, is_data) = if let Some(number) = crate::log::number(&name) {
-            let is_new = number >= state.next_log;
-            let is_used = is_new && crate::log::is_used(vfs, &path, number)?;
-            (state.logs.contains_key(&number), is_new, is_used)
-        } else if let Some(number) = crate::segment::number(&name) {
-            let is_new = number >= state.next_segment;
-            (state.segments.contains_key(&number), is_new, manifest == 0)
-        } else if let Some(number) = crate::values::number(&name) {
-            let is_new = number >= state.next_segment;
-            (state.values.contains_key(&number), is_new, manifest == 0)
-        } else if let Some(number) = crate::manifest::number(&name) {
-            (number == manifest, number > manifest, false)
-        } else {
-            continue;
-        };
-        if is_known {
-            continue;
-        }
-        if is_data {
-            let (path, manifest) = (path.display(), crate::manifest::described(manifest));
-            return Err(Error::corruption(format!(
-                "{path} is there, but {manifest} does not know it; restore the store from a backup"
-            )));
-        }
-        let kind = if is_new { &mut strays.new } else { &mut strays.old };
-        kind.push(path);
-    }
-    Ok(strays)
 }
 
 /// Has the ends of all segments read ahead, which opening looks at: one after the other they would have a cold

@@ -106,7 +106,9 @@ impl View {
             let at = level.partition_point(|segment| *segment.properties().last_key < *key);
             level.get(at)
         });
-        for segment in newest.iter().chain(within) {
+        // What is damaged hits no more keys than it has to.
+        let newest = newest.iter().filter(|segment| segment.overlaps(key, key));
+        for segment in newest.chain(within) {
             if let Some(hit) = segment.get(key, hash, seq)? {
                 if self.covers.hide(key, hit.seq, seq) {
                     return Ok(None);

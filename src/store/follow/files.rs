@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::log::{LogFile, has_header, whole_frames};
+use crate::log::{HEADER_LEN, Head, LogFile, LogId, has_header, head, whole_frames};
 use crate::manifest::{Flushed, LogRecord, State, Version};
 use crate::segment::Segment;
 use crate::store::recover::{open_segment, too_short};
@@ -125,6 +125,31 @@ pub(in crate::store) fn open_stable(
         None => has_header(&log).and_then(|used| if used { whole(&log, flushed) } else { Ok(flushed) }),
     };
     log.up_to(end.map_err(|error| cannot_read(&log, error))?)
+}
+
+/// Opens a log that no manifest names, with its whole frames mapped, for somebody may be writing behind them all the
+/// same. Of one whose header says nothing, and stays like that, all that is there.
+pub(in crate::store) fn open_unnamed(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<LogFile> {
+    let open = || {
+        let file = vfs.open_to_read(path)?;
+        let look = || {
+            let mut bytes = vec![0; HEADER_LEN.min(usize::try_from(file.len()?).map_err(io::Error::other)?)];
+            file.read_exact_at(&mut bytes, 0)?;
+            io::Result::Ok(head(&bytes, number, None))
+        };
+        let found = look()?;
+        let id = if let Head::Known { id, .. } = found { id } else { LogId { number, salt: 0 } };
+        let log = LogFile { id, mapping: file.map(0)?, file: Some(file.clone()) };
+        let is_lost = || look().is_ok_and(|head| head == found).then_some(());
+        let end = match found {
+            Head::Known { .. } => whole(&log, 0)?,
+            Head::Lost | Head::Newer if settled(vfs, is_lost).is_some() => file.len()?,
+            Head::Lost | Head::Newer | Head::Unused => 0,
+        };
+        Ok((log, end))
+    };
+    let (log, end) = open().map_err(|error| Error::opening(path, error))?;
+    log.up_to(end)
 }
 
 /// A writer may be kept from a processor in the midst of a write: so often, and so long each time, it is given the

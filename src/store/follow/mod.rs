@@ -4,7 +4,7 @@ mod checkpoint;
 mod files;
 mod pursuit;
 
-pub(in crate::store) use files::{open_stable, remains, settled};
+pub(in crate::store) use files::{open_stable, open_unnamed, remains, settled};
 
 use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};

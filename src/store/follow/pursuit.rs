@@ -12,8 +12,8 @@ use crate::store::checkpoint::contents;
 use crate::store::follow::checkpoint::Moment;
 use crate::store::follow::files::{Files, cannot_read};
 use crate::store::intake::Intake;
-use crate::store::recover::strays;
 use crate::store::stats::{Recovery, Stats};
+use crate::store::strays::Listing;
 use crate::store::view::View;
 use crate::vfs::Vfs;
 
@@ -85,15 +85,18 @@ impl Pursuit {
 
     /// Refuses if there are files that only a manifest which was damaged since can have known.
     fn check_strays(&mut self, vfs: &dyn Vfs) -> Result<()> {
-        for _ in 0..TRIES {
-            match strays(vfs, &self.dir, self.manifest.state(), self.manifest.number()) {
-                Ok(_) => return Ok(()),
-                // What is new in the directory is new in the manifest too.
-                Err(error) if !self.manifest.refresh()? => return Err(error),
-                Err(_) => self.stale = true,
-            }
+        if self.strays(&Listing::now(vfs, &self.dir)?).is_ok() {
+            return Ok(());
         }
-        Err(changes_too_fast(&self.dir))
+        // They may have come since the manifest was read; then they came before it is read now.
+        let dir = self.dir.clone();
+        let listing = Listing::before(vfs, &dir)?;
+        self.stale |= self.manifest.refresh()?;
+        self.strays(&listing)
+    }
+
+    fn strays(&self, listing: &Listing<'_>) -> Result<()> {
+        listing.strays(self.manifest.state(), self.manifest.number()).map(drop)
     }
 
     pub(super) fn view(&self) -> (Arc<View>, u64) {

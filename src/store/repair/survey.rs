@@ -8,9 +8,9 @@ use crate::entry::{Pointer, ValueHome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Head, LogFile, LogId, head};
 use crate::manifest::State;
-use crate::store::recover;
 use crate::store::repair::report::Findings;
 use crate::store::repair::spoiled::map;
+use crate::store::strays::{Listing, is_data};
 use crate::values::payload;
 use crate::vfs::{Mapping, Vfs};
 
@@ -54,10 +54,8 @@ impl Survey {
         let listed =
             vfs.list(dir).map_err(|error| Error::io(format!("cannot list {}", dir.display()), error))?;
         let manifest = crate::manifest::salvage(vfs, dir, &listed)?;
-        let names: Vec<String> = listed
-            .into_iter()
-            .filter(|name| name == crate::manifest::CURRENT || recover::is_data(name))
-            .collect();
+        let names: Vec<String> =
+            listed.into_iter().filter(|name| name == crate::manifest::CURRENT || is_data(name)).collect();
         let next = |numbers: [fn(&str) -> Option<u64>; 2], known: u64| {
             let used = names.iter().flat_map(|name| numbers.iter().filter_map(|number| number(name)));
             used.max().map_or(known, |last| known.max(last + 1))
@@ -102,7 +100,7 @@ impl Survey {
 
     /// Why a manifest that can be read cannot be the whole one: files have come and gone since.
     fn outdated(&self, vfs: &Arc<dyn Vfs>, dir: &Path, number: u64) -> Result<Option<String>> {
-        match recover::strays(&**vfs, dir, &self.state, number) {
+        match Listing::now(&**vfs, dir)?.strays(&self.state, number) {
             Err(error) if error.kind() == ErrorKind::Corruption => return Ok(Some(error.to_string())),
             found => drop(found?),
         }

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::manifest::{TRIES, changes_too_fast};
 use crate::store::shared::Shared;
 use crate::store::verify::report::Findings;
-use crate::store::verify::subject::Subject;
+use crate::store::verify::subject::{Subject, read_manifest};
 use crate::vfs::Vfs;
 
 impl Shared {
@@ -34,7 +34,12 @@ pub(crate) fn files(vfs: &Arc<dyn Vfs>, dir: &Path, progress: &mut dyn FnMut(u64
     for _ in 0..TRIES {
         let seen = crate::manifest::glance(vfs, dir);
         let mut findings = Findings::new(progress);
-        let mut subject = Subject::of_files(vfs, dir, &mut findings)?;
+        let manifest = read_manifest(vfs, dir, &mut findings);
+        if manifest.is_none() && crate::manifest::glance(vfs, dir) != seen {
+            // It was replaced while it was read.
+            continue;
+        }
+        let mut subject = Subject::of_files(vfs, dir, manifest, &mut findings)?;
         // The writer says in the manifest what it is about to remove or to cut. What could be opened stays
         // readable from then on.
         if findings.is_clean() && subject.is_complete() || crate::manifest::glance(vfs, dir) == seen {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::log::LogFile;
 use crate::manifest::{CURRENT, Manifest, State};
-use crate::store::follow::{open_stable, remains, settled};
+use crate::store::follow::{open_stable, open_unnamed, remains, settled};
 use crate::store::recover;
 use crate::store::shared::Shared;
+use crate::store::strays::{Listing, is_data};
 use crate::store::verify::report::Findings;
 use crate::values::ValueFile;
 use crate::vfs::{Mapping, Unreadable, Vfs};
@@ -55,7 +56,7 @@ pub(in crate::store) fn recognize(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
 }
 
 fn is_ours(name: &str) -> bool {
-    name == CURRENT || name == recover::LOCK || recover::is_data(name)
+    name == CURRENT || name == recover::LOCK || is_data(name)
 }
 
 impl Subject {
@@ -94,9 +95,13 @@ impl Subject {
         Ok(Self { state: Some(state), segments, logs, values, vfs, dir, unreadable, foreign: None })
     }
 
-    /// What lies in a store's directory.
-    pub(super) fn of_files(vfs: &Arc<dyn Vfs>, dir: &Path, findings: &mut Findings<'_>) -> Result<Self> {
-        let manifest = read_manifest(vfs, dir, findings);
+    /// What lies in a store's directory, and is named by its manifest, if that can be read.
+    pub(super) fn of_files(
+        vfs: &Arc<dyn Vfs>,
+        dir: &Path,
+        manifest: Option<Manifest>,
+        findings: &mut Findings<'_>,
+    ) -> Result<Self> {
         let state = manifest.as_ref().map(|manifest| manifest.state().clone());
         let number = manifest.as_ref().map_or(0, Manifest::number);
         let file = vfs.open_to_read(&dir.join(crate::manifest::name(number)));
@@ -155,7 +160,7 @@ impl Subject {
             vfs.list(dir).map_err(|error| Error::io(format!("cannot list {}", dir.display()), error))?;
         for name in names {
             let path = dir.join(&name);
-            if recover::is_data(&name) {
+            if is_data(&name) {
                 findings.file();
             }
             if let Some(number) = crate::segment::number(&name) {
@@ -163,7 +168,7 @@ impl Subject {
             } else if let Some(number) = crate::values::number(&name) {
                 self.open_values(vfs, dir, number);
             } else if let Some(number) = crate::log::number(&name) {
-                match crate::log::open_alone(vfs, &path, number) {
+                match open_unnamed(vfs, &path, number) {
                     Ok(log) => drop(self.logs.insert(number, log)),
                     Err(error) => findings.problem(&name, (None, None), error.to_string()),
                 }
@@ -202,11 +207,12 @@ fn check_length(vfs: &dyn Vfs, path: &Path, least: u64, findings: &mut Findings<
 }
 
 /// The manifest, if it can be read and fits what is there.
-fn read_manifest(vfs: &Arc<dyn Vfs>, dir: &Path, findings: &mut Findings<'_>) -> Option<Manifest> {
+pub(super) fn read_manifest(vfs: &Arc<dyn Vfs>, dir: &Path, findings: &mut Findings<'_>) -> Option<Manifest> {
     let named = || crate::manifest::in_use(vfs, dir).ok().flatten();
     let name = || named().map_or_else(|| CURRENT.to_owned(), crate::manifest::name);
-    let manifest = crate::manifest::recover(vfs, dir).and_then(|manifest| {
-        recover::strays(&**vfs, dir, manifest.state(), manifest.number())?;
+    let manifest = Listing::before(&**vfs, dir).and_then(|listing| {
+        let manifest = crate::manifest::recover(vfs, dir)?;
+        listing.strays(manifest.state(), manifest.number())?;
         Ok(manifest)
     });
     match manifest {
