@@ -46,8 +46,7 @@ pub(crate) struct About {
     /// The name on the command line.
     pub(crate) id: &'static str,
     pub(crate) name: &'static str,
-    /// The package whose version Cargo.lock knows.
-    pub(crate) package: &'static str,
+    pub(crate) version: fn() -> String,
     /// A log-structured merge tree: what Siltstone's memory and recovery are held against.
     pub(crate) lsm: bool,
     /// How it is set up.

@@ -40,7 +40,7 @@ impl EngineInfo {
         Self {
             id: about.id.into(),
             name: about.name.into(),
-            version: engines::version(about.package).into(),
+            version: (about.version)(),
             lsm: about.lsm,
             setup: about.setup.into(),
             docs: about.docs.into(),

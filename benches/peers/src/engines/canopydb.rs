@@ -1,6 +1,6 @@
 //! canopydb: a B+ tree with a write-ahead log, in Rust.
 
-use canopydb::{Database, DbOptions, EnvOptions, ReadTransaction, Tree};
+use canopydb::{Database, DbOptions, EnvOptions, Error, ReadTransaction, Tree};
 
 use super::Kind;
 use super::newest::{Newest, wrote};
@@ -10,10 +10,10 @@ pub(crate) const KIND: Kind = Kind {
     about: About {
         id: "canopydb",
         name: "canopydb",
-        package: "canopydb",
+        version: || super::locked("canopydb"),
         lsm: false,
-        setup: "512 MiB page cache, 64 MiB checkpoints, page checksums on; one transaction a put; a thread keeps its \
-                read transaction until something was written",
+        setup: "512 MiB page cache, 64 MiB checkpoints, page checksums on; one transaction a put, concurrent ones where \
+                commits are synced; a thread keeps its read transaction until something was written",
         docs: "https://docs.rs/canopydb/latest/canopydb/struct.DbOptions.html",
         kill: "every acknowledged put: each is written to the log",
         outlives_kill: true,
@@ -48,19 +48,25 @@ fn open(setup: &Setup) -> Result<Box<dyn Engine>> {
 }
 
 impl Canopy {
-    fn write(
-        &self,
-        write: impl FnOnce(&mut Tree<'_>) -> std::result::Result<(), canopydb::Error>,
-    ) -> Result<()> {
+    /// Where commits are synced, transactions run at once, and one that another has got in the way of is tried
+    /// again. Committing without a sync and calling `Database::sync` afterwards would let more of them share one, but
+    /// 0.2.5 returns from it at once, before anything is durable, while another thread's is under way.
+    fn write(&self, write: impl Fn(&mut Tree<'_>) -> std::result::Result<(), Error>) -> Result<()> {
         READER.with(Newest::forget);
-        let txn = self.database.begin_write()?;
-        write(&mut txn.get_or_create_tree(ENTRIES)?)?;
-        txn.commit_with(self.sync)?;
+        let attempt = || {
+            let txn = self.database.begin_write_with(self.sync)?;
+            write(&mut txn.get_or_create_tree(ENTRIES)?)?;
+            txn.commit_with(self.sync)
+        };
+        while match attempt() {
+            Err(Error::WriteConflict) => true,
+            done => done.map(|_| false)?,
+        } {}
         wrote();
         Ok(())
     }
 
-    fn read<T>(&self, read: impl FnOnce(&Tree<'_>) -> std::result::Result<T, canopydb::Error>) -> Result<T> {
+    fn read<T>(&self, read: impl FnOnce(&Tree<'_>) -> std::result::Result<T, Error>) -> Result<T> {
         let make = || -> Result<_> { Ok(self.database.begin_read()?) };
         READER.with(|reader| {
             reader.read(make, |txn| {

@@ -9,7 +9,7 @@ pub(crate) const KIND: Kind = Kind {
     about: About {
         id: "fjall",
         name: "fjall",
-        package: "fjall",
+        version: || super::locked("fjall"),
         lsm: true,
         setup: "64 MiB memtable, 512 MiB cache, LZ4 and bloom filters as by default; key-value separation for \
                 bodies; batches by WriteBatch; ranges deleted key by key in batches of weak tombstones, for it has no \

@@ -13,7 +13,7 @@ pub(crate) const KIND: Kind = Kind {
     about: About {
         id: "lmdb",
         name: "LMDB",
-        package: "heed",
+        version: || format!("{}, heed {}", lmdb_version(), super::locked("heed")),
         lsm: false,
         setup: "one transaction a put, MDB_APPEND where keys come in order, MDB_NOSYNC with a writable map where a \
                 kill is to be outlived; a thread keeps its read transaction until something was written; no write \
@@ -26,6 +26,11 @@ pub(crate) const KIND: Kind = Kind {
     },
     open,
 };
+
+fn lmdb_version() -> String {
+    let version = heed::lmdb_version();
+    format!("{}.{}.{}", version.major, version.minor, version.patch)
+}
 
 /// The address space that the map takes, in bytes; the file is as long as what is in it.
 const MAP: usize = 128 << 30;

@@ -47,10 +47,10 @@ pub(crate) fn find(id: &str) -> Result<&'static Kind> {
 }
 
 /// The version of a package, as Cargo.lock has it.
-pub(crate) fn version(package: &str) -> &'static str {
+fn locked(package: &str) -> String {
     let lock = include_str!("../../Cargo.lock");
     let entry =
         lock.split("[[package]]\n").find(|entry| entry.starts_with(&format!("name = \"{package}\"\n")));
     let line = entry.and_then(|entry| entry.lines().find_map(|line| line.strip_prefix("version = ")));
-    line.map_or("?", |version| version.trim_matches('"'))
+    line.unwrap_or("?").trim_matches('"').to_owned()
 }

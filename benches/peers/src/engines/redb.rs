@@ -10,7 +10,7 @@ pub(crate) const KIND: Kind = Kind {
     about: About {
         id: "redb",
         name: "redb",
-        package: "redb",
+        version: || super::locked("redb"),
         lsm: false,
         setup: "512 MiB cache; one transaction a put; a thread keeps its read transaction until something was \
                 written; ranges deleted with retain_in",

@@ -12,7 +12,7 @@ pub(crate) const KIND: Kind = Kind {
     about: About {
         id: "rocksdb",
         name: "RocksDB",
-        package: "librocksdb-sys",
+        version: || super::locked("librocksdb-sys"),
         lsm: true,
         setup: "64 MiB write buffer, 512 MiB block cache, LZ4, 10-bit bloom filter, blob files for bodies, a background \
                 job for each core; DeleteRange",

@@ -9,7 +9,7 @@ pub(crate) const KIND: Kind = Kind {
     about: About {
         id: super::OURS,
         name: "Siltstone",
-        package: "siltstone",
+        version: || super::locked("siltstone"),
         lsm: true,
         setup: "defaults: 128 MiB of memory in all, no cache of its own; sync-on-boundary, or immediate",
         docs: "README.md of this repository",

@@ -9,7 +9,7 @@ pub(crate) const KIND: Kind = Kind {
     about: About {
         id: "sled",
         name: "sled",
-        package: "sled",
+        version: || super::locked("sled"),
         lsm: false,
         setup: "512 MiB cache, Mode::HighThroughput; a flush after each put where a power cut is to be outlived; \
                 batches by apply_batch; ranges deleted with a batch of removes; flush_async for many in flight",

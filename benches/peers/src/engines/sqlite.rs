@@ -14,7 +14,7 @@ pub(crate) const KIND: Kind = Kind {
     about: About {
         id: "sqlite",
         name: "SQLite",
-        package: "libsqlite3-sys",
+        version: || format!("{}, rusqlite {}", rusqlite::version(), super::locked("rusqlite")),
         lsm: false,
         setup: "write-ahead log, checkpoint at 64 MiB, 512 MiB cache; WITHOUT ROWID but for bodies; prepared statements \
                 and a connection for each thread, writers behind one mutex rather than its busy handler; \
