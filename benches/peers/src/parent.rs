@@ -17,8 +17,9 @@ use crate::works::{self, Stage, Work};
 
 /// How long a stage may take.
 const LIMIT: Duration = Duration::from_secs(7200);
-/// How often a child is looked after.
-const TICK: Duration = Duration::from_millis(2);
+/// How often a child is looked after: seldom, for it is being measured; more often where it is to be killed.
+const TICK: Duration = Duration::from_millis(20);
+const TICK_TO_KILL: Duration = Duration::from_millis(2);
 
 /// Runs all that is asked for; `keep` is called with what there is after each work.
 pub(crate) fn run(run: &Run, mut keep: impl FnMut(&Results) -> Result<()>) -> Result<Results> {
@@ -128,7 +129,7 @@ fn outcome_of(child: &Child, stage: &Stage) -> Result<Outcome> {
             process.wait()?;
             return if enough { Ok(empty()) } else { failed(format!("not done in {LIMIT:?}")) };
         }
-        std::thread::sleep(TICK);
+        std::thread::sleep(if stage.killed { TICK_TO_KILL } else { TICK });
     };
     let mut said = String::new();
     if let Some(mut stdout) = process.stdout.take() {

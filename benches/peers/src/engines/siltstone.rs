@@ -70,17 +70,20 @@ impl Engine for Siltstone {
     }
 
     fn scan(&self, prefix: &[u8], see: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
-        for item in self.0.scan_prefix(prefix)? {
+        let mut scan = self.0.scan_prefix(prefix)?;
+        while let Some(item) = scan.next_ref() {
             let item = item?;
-            see(item.key().as_bytes(), &item.value()?);
+            see(item.key(), &item.value()?);
         }
         Ok(())
     }
 
     fn scan_from(&self, start: &[u8], count: usize, see: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
-        for item in self.0.scan(start..)?.take(count) {
+        let mut scan = self.0.scan(start..)?;
+        for _ in 0..count {
+            let Some(item) = scan.next_ref() else { break };
             let item = item?;
-            see(item.key().as_bytes(), &item.value()?);
+            see(item.key(), &item.value()?);
         }
         Ok(())
     }
