@@ -173,3 +173,84 @@ fn verdict(aim: Aim, ratio: Option<f64>, ours: Option<f64>) -> Verdict {
         (Aim::AheadOfLsm, Some(ratio), _) => held(ratio > 1.0, ratio >= 1.0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{EngineInfo, Results, Verdict, median};
+    use crate::engine::Promise;
+    use crate::engines;
+    use crate::figures::{Figure, Outcome};
+    use crate::machine::Machine;
+    use crate::rows::{self, Row};
+
+    /// What engines measured in a row, one outcome for each figure.
+    fn results(figures: &[(&str, &str, f64)]) -> Results {
+        let outcome = |(engine, row, value): &(&str, &str, f64)| Outcome {
+            engine: (*engine).into(),
+            figures: vec![Figure { row: (*row).into(), value: *value, tail: None }],
+            ..Outcome::default()
+        };
+        Results {
+            made: String::new(),
+            quick: true,
+            rounds: 1,
+            machine: Machine::look(std::path::Path::new(".")),
+            engines: engines::ALL.iter().map(EngineInfo::of).collect(),
+            works: Vec::new(),
+            rows: rows::all(),
+            outcomes: figures.iter().map(outcome).collect(),
+        }
+    }
+
+    fn row(id: &str) -> Row {
+        rows::all().into_iter().find(|row| row.id == id).unwrap()
+    }
+
+    #[test]
+    fn the_median_of_two_lies_between_them() {
+        assert_eq!(median(vec![]), None);
+        assert_eq!(median(vec![3.0, 1.0]), Some(2.0));
+        assert_eq!(median(vec![9.0, 1.0, 2.0]), Some(2.0));
+    }
+
+    #[test]
+    fn a_put_is_compared_with_those_that_promise_the_same() {
+        assert_eq!(row("capture").promise, Some(Promise::Kill));
+        let figures = [("siltstone", "capture", 50.0), ("lmdb", "capture", 10.0), ("redb", "capture", 100.0)];
+        let standing = results(&figures).standing(&row("capture"));
+        assert_eq!(standing.ratio, Some(5.0));
+        assert!(standing.verdict == Verdict::Reached);
+        let gets = [("siltstone", "get", 50.0), ("lmdb", "get", 10.0), ("redb", "get", 100.0)];
+        let standing = results(&gets).standing(&row("get"));
+        assert_eq!(standing.ratio, Some(0.5));
+        assert!(standing.verdict == Verdict::Behind);
+    }
+
+    #[test]
+    fn of_costs_less_is_better_and_memory_is_held_against_lsm_trees() {
+        let id = "capture.memory";
+        let figures = [("siltstone", id, 20.0), ("lmdb", id, 1.0), ("fjall", id, 60.0)];
+        let standing = results(&figures).standing(&row(id));
+        assert_eq!(standing.ratio, Some(3.0));
+        assert!(standing.verdict == Verdict::Reached);
+    }
+
+    #[test]
+    fn a_lost_put_is_trouble_where_it_breaks_a_promise() {
+        let lost = |engine: &str, lost| {
+            let mut results = results(&[(engine, "recovery", 1.0)]);
+            results.outcomes[0].lost = Some(lost);
+            results.troubles().len()
+        };
+        assert_eq!([lost("siltstone", 0), lost("siltstone", 1), lost("redb", 1)], [0, 1, 0]);
+    }
+
+    #[test]
+    fn each_row_is_named_once() {
+        let mut ids: Vec<String> = rows::all().into_iter().map(|row| row.id).collect();
+        let count = ids.len();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), count);
+    }
+}
