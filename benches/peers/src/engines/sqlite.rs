@@ -16,10 +16,10 @@ pub(crate) const KIND: Kind = Kind {
         name: "SQLite",
         version: || format!("{}, rusqlite {}", rusqlite::version(), super::locked("rusqlite")),
         lsm: false,
-        setup: "write-ahead log, checkpoint at 64 MiB, 512 MiB cache; WITHOUT ROWID but for bodies; prepared statements \
-                and a connection for each thread, writers behind one mutex rather than its busy handler; \
-                synchronous=NORMAL, or FULL",
-        docs: "https://www.sqlite.org/wal.html, https://www.sqlite.org/withoutrowid.html",
+        setup: "write-ahead log, checkpoint at 64 MiB, 512 MiB cache; WITHOUT ROWID, but for bodies, which are read \
+                through a memory map; prepared statements and a connection for each thread, writers behind one mutex \
+                rather than its busy handler; synchronous=NORMAL, or FULL",
+        docs: "https://www.sqlite.org/wal.html, https://www.sqlite.org/withoutrowid.html, https://www.sqlite.org/mmap.html",
         kill: "every acknowledged put",
         outlives_kill: true,
         power: "every acknowledged put (synchronous=FULL)",
@@ -29,6 +29,8 @@ pub(crate) const KIND: Kind = Kind {
 };
 
 const PAGE: usize = 4096;
+/// How much of a file with bodies is read through a memory map, in bytes.
+const MAP: usize = 4 << 30;
 
 struct Sqlite {
     file: PathBuf,
@@ -66,10 +68,12 @@ impl Session {
         let connection: &'static Connection = Box::leak(Box::new(Connection::open(file)?));
         connection.busy_timeout(Duration::from_secs(60))?;
         let synchronous = if promise == Promise::Power { "FULL" } else { "NORMAL" };
-        let layout = if shape == Shape::Bodies { "" } else { "WITHOUT ROWID" };
+        // Large values are read twice as fast from a memory map; for records it makes no difference.
+        let (layout, mapped) = if shape == Shape::Bodies { ("", MAP) } else { ("WITHOUT ROWID", 0) };
         connection.execute_batch(&format!(
             "PRAGMA page_size = {PAGE}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous};
              PRAGMA cache_size = -{}; PRAGMA wal_autocheckpoint = {};
+             PRAGMA mmap_size = {mapped};
              CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) {layout};",
             CACHE / 1024,
             WRITE_BUFFER / PAGE,
