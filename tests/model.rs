@@ -202,6 +202,11 @@ impl Subject {
         let expected: Vec<_> = visible.keys().filter(|key| key.starts_with(prefix)).collect();
         let found: Vec<_> = self.store.list(prefix).unwrap().map(|key| key.unwrap().to_vec()).collect();
         assert_eq!(found.iter().collect::<Vec<_>>(), expected);
+        let (mut list, mut lent) = (self.store.list(prefix).unwrap(), Vec::new());
+        while let Some(key) = list.next_ref() {
+            lent.push(key.unwrap().to_vec());
+        }
+        assert_eq!(lent, found);
     }
 
     /// Takes from both ends in an arbitrary order.

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::memtable::{Memtable, MemtableCursor};
 use crate::segment::{RESTART_INTERVAL, Segment, SegmentCursor};
 
-pub(crate) use level::LevelCursor;
+pub(crate) use level::{LevelCursor, Sight};
 
 /// About what a cursor keeps of an item besides its key.
 const STEP: usize = 96;

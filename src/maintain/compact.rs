@@ -53,7 +53,7 @@ impl Compaction {
         let victims = self.victims(version, space);
         let upper = version.segments().filter(|(level, _)| *level < LEVELS - 1);
         let upper = upper.map(|(_, segment)| segment).filter(|segment| self.is_old(segment));
-        let last = version.levels.last().into_iter().flatten();
+        let last = version.levels.last().into_iter().flat_map(|level| level.iter());
         let last = last.filter(|segment| self.can_shrink(version, segment, &victims, now));
         upper.chain(last).map(|segment| segment.len() + held(segment, &victims)).sum()
     }
@@ -84,7 +84,7 @@ impl Compaction {
             }
         }
         let is_due = newest.iter().any(|segment| self.is_old(segment));
-        is_due.then(|| merge_down(version, newest.clone(), 0, LEVELS - 1)).flatten()
+        is_due.then(|| merge_down(version, newest.to_vec(), 0, LEVELS - 1)).flatten()
     }
 
     /// Neighbours that can shrink, as many as are soon done.

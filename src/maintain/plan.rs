@@ -227,7 +227,8 @@ fn merge_into(version: &Version, mut inputs: Vec<Arc<Segment>>, level: usize) ->
 /// The first level that is in use, apart from level 0: as many as it takes for the first to hold at most
 /// `level1` bytes, when each holds ten times the one above.
 fn base_level(version: &Version, sizes: &Sizes) -> usize {
-    let mut share: u64 = version.levels.iter().skip(1).flatten().map(|segment| segment.len()).sum();
+    let mut share: u64 =
+        version.levels.iter().skip(1).flat_map(|level| level.iter()).map(|segment| segment.len()).sum();
     let mut base = LEVELS - 1;
     while share > sizes.level1 && base > 1 {
         (share, base) = (share / 10, base - 1);
@@ -242,12 +243,12 @@ fn level0(version: &Version, sizes: &Sizes, is_disk_full: bool) -> Option<Plan> 
         return None;
     }
     let base = if is_disk_full { LEVELS - 1 } else { base_level(version, sizes) };
-    merge_down(version, newest.clone(), 0, base)
+    merge_down(version, newest.to_vec(), 0, base)
 }
 
 fn merge_level0(version: &Version, sizes: &Sizes) -> Option<Plan> {
     let newest = version.levels.first().filter(|newest| !newest.is_empty())?;
-    merge_down(version, newest.clone(), 0, base_level(version, sizes))
+    merge_down(version, newest.to_vec(), 0, base_level(version, sizes))
 }
 
 /// Merges all of level 0, or a segment of a sorted level, into level `bottom`; into one between, if that holds

@@ -109,7 +109,8 @@ impl State {
 /// The live segments and value files, open, and what is said of ranges of keys in them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Version {
-    pub(crate) levels: [Vec<Arc<Segment>>; LEVELS],
+    /// Shared, for cursors to hold.
+    pub(crate) levels: [Arc<Vec<Arc<Segment>>>; LEVELS],
     pub(crate) values: BTreeMap<u64, Arc<ValueFile>>,
     /// About what its segments take in memory.
     pub(crate) memory: usize,
@@ -126,19 +127,19 @@ impl Version {
         values: impl IntoIterator<Item = Arc<ValueFile>>,
     ) -> Self {
         let values = values.into_iter().map(|file| (file.number, file)).collect();
-        let mut version = Self { values, ..Self::default() };
+        let (mut levels, mut memory) = ([const { Vec::new() }; LEVELS], 0);
         for (level, segment) in segments {
-            version.memory += segment.memory();
-            if let Some(level) = version.levels.get_mut(level) {
+            memory += segment.memory();
+            if let Some(level) = levels.get_mut(level) {
                 level.push(segment);
             }
         }
-        let [newest, sorted @ ..] = &mut version.levels;
-        newest.sort_by_key(|segment| std::cmp::Reverse(segment.properties().last_seq));
+        let [newest, sorted @ ..] = &mut levels;
+        newest.sort_by_key(|segment: &Arc<Segment>| std::cmp::Reverse(segment.properties().last_seq));
         for level in sorted {
-            level.sort_by(|a, b| a.properties().first_key.cmp(&b.properties().first_key));
+            level.sort_by(|a: &Arc<Segment>, b| a.properties().first_key.cmp(&b.properties().first_key));
         }
-        version
+        Self { levels: levels.map(Arc::new), values, memory, ..Self::default() }
     }
 
     pub(crate) fn segments(&self) -> impl Iterator<Item = (usize, &Arc<Segment>)> {

@@ -42,7 +42,7 @@ impl Shared {
         let covers: Vec<_> = version.covers.iter().chain(&frozen.covers).cloned().collect();
         let merge = Merge {
             is_bottom: Box::new(|key| home_level(version, claim, key, key) == LEVELS - 1),
-            fences: version.levels.last().cloned().unwrap_or_default(),
+            fences: version.levels.last().map(|level| level.to_vec()).unwrap_or_default(),
             most_cuts: FLUSH_CUTS,
             rehome: Box::new(|_, _, entry| inline(folded, entry)),
             covers: Covers::new(covers),

@@ -176,11 +176,41 @@ impl Walk {
 #[must_use = "an iterator does nothing until it is used"]
 pub struct List {
     walking: Walking,
+    /// The key that was lent last, if it could not be lent from where it lies.
+    key: Option<Key>,
 }
 
 impl List {
     pub(crate) fn new(walking: Walking) -> Self {
-        Self { walking }
+        Self { walking, key: None }
+    }
+
+    /// The next key from the front, borrowed: for whoever needs each for a moment only.
+    ///
+    /// ```
+    /// let store = siltstone::Store::in_memory()?;
+    /// store.put("logs/1", "first")?;
+    /// let mut list = store.list("logs/")?;
+    /// while let Some(key) = list.next_ref() {
+    ///     assert_eq!(key?, b"logs/1");
+    /// }
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    #[inline]
+    pub fn next_ref(&mut self) -> Option<Result<&[u8]>> {
+        if self.walking.own().is_none() {
+            // What can be taken back cannot be lent on.
+            return match self.next()? {
+                Ok(key) => Some(Ok(self.key.insert(key))),
+                Err(error) => Some(Err(error)),
+            };
+        }
+        let walk = self.walking.own()?;
+        match walk.advance_front() {
+            Ok(true) => walk.front.as_ref().map(|front| Ok(front.cursor.key())),
+            Ok(false) => None,
+            Err(error) => Some(walk.fail(error)),
+        }
     }
 }
 

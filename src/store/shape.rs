@@ -68,7 +68,7 @@ impl Shared {
 
     /// How many segments level 0 has.
     pub(crate) fn level0_count(&self) -> usize {
-        self.view().version.levels.first().map_or(0, Vec::len)
+        self.view().version.levels.first().map_or(0, |newest| newest.len())
     }
 
     /// At how many it is merged.
@@ -319,7 +319,7 @@ fn fences(version: &Version, level: usize, inputs: &[Arc<Segment>]) -> Vec<Arc<S
     let level = if level == 0 { None } else { version.levels.get(level) };
     let others = level
         .into_iter()
-        .flatten()
+        .flat_map(|level| level.iter())
         .filter(|segment| !inputs.iter().any(|input| input.number() == segment.number()));
     others.cloned().collect()
 }

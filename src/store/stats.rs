@@ -159,10 +159,10 @@ fn reclaimable(view: &View, space: &Space) -> u64 {
 }
 
 fn levels(view: &View) -> Vec<LevelStats> {
-    let level = |segments: &Vec<std::sync::Arc<crate::segment::Segment>>| LevelStats {
+    let level = |segments: &[std::sync::Arc<crate::segment::Segment>]| LevelStats {
         segments: segments.len(),
         bytes: segments.iter().map(|segment| segment.len()).sum(),
         entries: segments.iter().map(|segment| segment.properties().entries).sum(),
     };
-    view.version.levels.iter().map(level).collect()
+    view.version.levels.iter().map(|segments| level(segments)).collect()
 }

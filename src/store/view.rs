@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::codec::Malformed;
 use crate::cover::{Cover, Covers};
-use crate::cursor::{LevelCursor, Source};
+use crate::cursor::{LevelCursor, Sight, Source};
 use crate::entry::{Entry, Place, Pointer, ValueHome, is_hidden};
 use crate::error::{Error, Result};
 use crate::key::Printable;
@@ -234,27 +234,17 @@ impl View {
                 sources.push(Source::memtable(table, self.covers.gaps((first, end), newest, seq)));
             }
         }
-        // Those that have keys in the range, with their gaps; but none of which all of it lies in a gap.
-        let within = |segment: &Arc<Segment>| {
-            let properties = segment.properties();
-            let (least, greatest) = (&*properties.first_key, &*properties.last_key);
-            let apart = greatest < first || end.is_some_and(|end| end <= least);
-            if properties.last_seq <= after || apart {
-                return None;
-            }
-            let gaps = segment.gaps(&self.covers, seq);
-            let hidden = gaps.iter().any(|gap| gap.hides(first.max(least), end, greatest));
-            (!hidden).then(|| (segment.clone(), gaps))
-        };
+        let (covers, end) = (self.covers.clone(), end.map(Box::from));
+        let sight = Sight { first: first.into(), end, after, seq, covers };
+        let only = |segment: &Arc<Segment>| Some(Source::segment(segment, sight.gaps(segment)?));
         let [newest, sorted @ ..] = &self.version.levels;
-        let newest = newest.iter().filter_map(within);
-        sources.extend(newest.map(|(segment, gaps)| Source::segment(&segment, gaps)));
+        sources.extend(newest.iter().filter_map(only));
         for level in sorted {
-            let mut segments: Vec<_> = level.iter().filter_map(within).collect();
-            match segments.len() {
-                0 => {}
-                1 => sources.extend(segments.pop().map(|(only, gaps)| Source::segment(&only, gaps))),
-                _ => sources.push(Source::Level(LevelCursor::new(segments))),
+            let range = sight.range(level);
+            match level.get(range.clone()).unwrap_or_default() {
+                [] => {}
+                [segment] => sources.extend(only(segment)),
+                _ => sources.push(Source::Level(LevelCursor::new(level.clone(), range, sight.clone()))),
             }
         }
         sources

@@ -63,8 +63,9 @@ impl Engine for Siltstone {
     }
 
     fn list(&self, prefix: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<()> {
-        for key in self.0.list(prefix)? {
-            see(key?.as_bytes());
+        let mut list = self.0.list(prefix)?;
+        while let Some(key) = list.next_ref() {
+            see(key?);
         }
         Ok(())
     }
