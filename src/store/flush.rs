@@ -130,5 +130,5 @@ fn inline<'v>(folded: Option<&'v BTreeMap<u64, LogFile>>, entry: &Entry<'_>) -> 
         return Ok(Fate::Stay);
     };
     let log = folded.and_then(|folded| folded.get(&number));
-    log.map_or(Ok(Fate::Stay), |log| Ok(Fate::Inline(log.payload(&pointer, entry.payload_len())?)))
+    log.map_or(Ok(Fate::Stay), |log| Ok(Fate::Inline(log.payload(&pointer, entry.payload_len())?.into())))
 }

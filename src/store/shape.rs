@@ -116,6 +116,7 @@ impl Shared {
             most_cuts: usize::MAX,
             now: self.vfs.now(),
             rules,
+            packing: &self.packing,
             segment_size: self.options.sizes.segment,
             segment_memory: self.options.sizes.segment_memory,
             next_number: Box::new(|| self.next_segment.fetch_add(1, Ordering::Relaxed)),
@@ -183,9 +184,9 @@ impl Shared {
         match entry.place {
             Place::Stored(pointer) if victims.contains(&pointer.home) => {
                 match view.payload(&pointer, entry.payload_len()) {
-                    Ok((_, payload)) => {
+                    Ok((mapping, payload)) => {
                         self.meters.value_moved();
-                        Fate::Move(payload)
+                        Fate::Move(payload.within(mapping))
                     }
                     // Whoever reads it is told; a repair may want what is left. It is not tried again.
                     Err(_) => {

@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 
 use crate::entry::{Entry, Place, ValueHome};
 use crate::log::{LogFile, Position, Stop, good_until, replay, torn_keys};
-use crate::manifest::{Flushed, LEVELS, LogRecord};
+use crate::manifest::{Flushed, LEVELS, LogRecord, State};
 use crate::segment::{Inspector, Properties, inspect, properties_of};
 use crate::store::intake::follows;
 use crate::store::verify::report::{Findings, Keys};
 use crate::store::verify::subject::{SegmentFile, Subject};
+<<<<<<< HEAD
 use crate::store::verify::unread::name_of;
 use crate::values::HEADER_LEN;
 use crate::vfs::{Mapping, PIECE};
+=======
+use crate::values::{Blocks, HEADER_LEN, payload};
+use crate::vfs::Mapping;
+>>>>>>> 9d9e2f0 (Value files can hold compressed blocks)
 
 impl Subject {
     pub(super) fn check(&mut self, findings: &mut Findings<'_>) {
@@ -40,15 +45,23 @@ impl Subject {
             }
             findings.read(file.mapping.len().min(HEADER_LEN) as u64);
         }
+<<<<<<< HEAD
         for (file, all) in self.segments.iter().zip(&properties) {
             let name = crate::segment::name(file.number);
             self.tell_unreadable(&name, all.as_ref().map_or((None, None), keys), findings);
             let mut reading = Reading { name: &name, subject: self, findings };
             inspect(&self.bytes(file), &mut reading);
+=======
+        let blocks = Blocks::default();
+        for file in &self.segments {
+            let name = crate::segment::name(file.number);
+            let mut reading = Reading { name: &name, subject: self, blocks: &blocks, findings };
+            inspect(file.mapping.bytes(), &mut reading);
+>>>>>>> 9d9e2f0 (Value files can hold compressed blocks)
         }
         if let Some(state) = &self.state {
             check_levels(&described, findings);
-            self.check_references(&described, &state.flushed, findings);
+            self.check_references(&described, state, findings);
             self.check_frames(
                 state.flushed,
                 state.logs.range(state.flushed.log..).map(|(_, log)| log),
@@ -70,7 +83,8 @@ impl Subject {
     }
 
     /// What segments say of the files that values lie in, and of what is flushed.
-    fn check_references(&self, described: &[Described<'_>], flushed: &Flushed, findings: &mut Findings<'_>) {
+    fn check_references(&self, described: &[Described<'_>], state: &State, findings: &mut Findings<'_>) {
+        let flushed = &state.flushed;
         let mut live: BTreeMap<ValueHome, u64> = BTreeMap::new();
         for (file, all) in described {
             if all.last_seq > flushed.seq {
@@ -84,8 +98,12 @@ impl Subject {
             }
         }
         for (home, bytes) in live {
-            let len = self.mapping(home).map(|mapping| mapping.published() as u64);
-            if let Some(len) = len.filter(|len| bytes > *len) {
+            // A value file tells what was put into it, which may be more than it weighs.
+            let most = match home {
+                ValueHome::Log(_) => self.mapping(home).map(|mapping| mapping.published() as u64),
+                ValueHome::Moved(number) => state.values.get(&number).map(|record| record.filled),
+            };
+            if let Some(len) = most.filter(|len| bytes > *len) {
                 let what = format!("segments refer to {bytes} bytes of its {len}");
                 findings.problem(&name_of(home), (None, None), what);
             }
@@ -203,6 +221,7 @@ fn check_levels(described: &[Described<'_>], findings: &mut Findings<'_>) {
 struct Reading<'a, 'p> {
     name: &'a str,
     subject: &'a Subject,
+    blocks: &'a Blocks,
     findings: &'a mut Findings<'p>,
 }
 
@@ -216,7 +235,14 @@ impl Inspector for Reading<'_, '_> {
             Some(false) => format!("the value at offset {} is damaged", pointer.offset),
             None => format!("{} refers to it, but it cannot be read", self.name),
         };
+<<<<<<< HEAD
         self.findings.problem(&name_of(pointer.home), keys, what);
+=======
+        if payload(mapping, String::new, &pointer, entry.payload_len(), self.blocks).is_err() {
+            let what = format!("the value at offset {} is damaged", pointer.offset);
+            self.findings.problem(&name_of(pointer.home), keys, what);
+        }
+>>>>>>> 9d9e2f0 (Value files can hold compressed blocks)
         self.findings.read(entry.payload_len());
     }
 
