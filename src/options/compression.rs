@@ -69,6 +69,11 @@ impl Packing {
         Self { least, ..self }
     }
 
+    /// The length of the shortest values that are compressed.
+    pub(crate) fn least(&self) -> u64 {
+        self.least
+    }
+
     /// Whether nothing is compressed.
     pub(crate) fn is_off(&self) -> bool {
         self.rules.iter().all(|(_, compression)| *compression == Compression::None)

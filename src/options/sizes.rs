@@ -87,6 +87,8 @@ pub struct Sizes {
     pub dead_slack: u64,
     /// So many bytes in level 0 are nothing to be done about at rest.
     pub rest_slack: u64,
+    /// Less than so many bytes that closing puts into a segment are compressed only when that is merged.
+    pub settle_least: u64,
     /// A store whose last log is no longer than this when it is closed has that log folded into a segment.
     pub fold_limit: usize,
 }
@@ -120,6 +122,7 @@ impl Sizes {
             dead_part: 4,
             dead_slack: 16 * MIB as u64,
             rest_slack: 256 * KIB as u64,
+            settle_least: 16 * KIB as u64,
             fold_limit: MIB.min(limit / 32),
         }
     }
