@@ -21,6 +21,7 @@ fn memory() -> (MemVfs, Arc<dyn Vfs>) {
 fn sizes() -> Sizes {
     Sizes {
         inline_limit: 128,
+        pack_limit: 48,
         full_log: 256 << 10,
         first_log: 4 << 10,
         memtable: 16 << 10,
@@ -274,7 +275,7 @@ fn short_values_stay_in_the_segments() {
     let (_, vfs) = memory();
     let store = open_packing(&vfs, SyncPolicy::SyncOnBoundary, sizes()).unwrap();
     (0..3_000).for_each(|index| {
-        store.put(key(index), [b'a'; 100]).unwrap();
+        store.put(key(index), [b'a'; 47]).unwrap();
     });
     store.compact("", |_, _| ()).unwrap();
     assert_eq!(store.stats().value_files, 0);

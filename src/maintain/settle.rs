@@ -23,18 +23,24 @@ impl<'a> Settling<'a> {
         Self { packing, by: packing.fingerprint(), space, least: sizes.settle_least }
     }
 
-    /// The segment, from this level on, that is settled soonest: so closing gets as far as it may.
+    /// A segment, from this level on, that is to be settled: the one that refers to the oldest log, so that logs go one
+    /// after the other.
     pub(super) fn next(&self, version: &Version, from: usize) -> Option<(usize, Arc<Segment>)> {
         if !self.is_on() {
             return None;
         }
         let below = version.segments().filter(|(level, _)| *level >= from);
-        let weighed = below.map(|(level, segment)| (self.unsettled(segment), level, segment));
-        // What refers to a log keeps that from going, be it ever so little.
-        let keeps = |segment: &Segment| segment.properties().stored().next().is_some();
-        let worth = weighed
-            .filter(|(bytes, _, segment)| *bytes >= self.least.max(1) || (*bytes > 0 && keeps(segment)));
-        worth.min_by_key(|(bytes, ..)| *bytes).map(|(_, level, segment)| (level, segment.clone()))
+        let is_worth = |segment: &Segment| {
+            let bytes = self.unsettled(segment);
+            // What refers to a log keeps that from going, be it ever so little.
+            bytes > 0 && (bytes >= self.least || segment.properties().stored().next().is_some())
+        };
+        let oldest = |segment: &Segment| {
+            let first = segment.properties().logs.first();
+            first.map_or(u64::MAX, |(number, _)| *number)
+        };
+        let worth = below.filter(|(_, segment)| is_worth(segment));
+        worth.min_by_key(|(_, segment)| oldest(segment)).map(|(level, segment)| (level, segment.clone()))
     }
 
     /// Whether anything is compressed now: not where the disk is full, for until a log goes it is there besides.

@@ -59,6 +59,8 @@ impl Preset {
 pub struct Sizes {
     /// Values (with their metadata) shorter than this lie in the entry itself.
     pub inline_limit: usize,
+    /// Values (with their metadata) shorter than this are not worth compressing: to refer to them takes a third of it.
+    pub pack_limit: usize,
     /// What the first log reserves; each next log doubles it.
     pub first_log: usize,
     /// What a log reserves at most, unless one batch is larger.
@@ -108,6 +110,7 @@ impl Sizes {
         let memtable = (limit / 16).min(LARGEST_MEMTABLE);
         Self {
             inline_limit: 128,
+            pack_limit: 48,
             first_log: 256 * KIB,
             full_log: 64 * MIB,
             memtable,

@@ -17,8 +17,8 @@ use crate::store::view::{Frozen, View};
 /// 0 is so crowded that every later read would pay for it.
 const CLOSING_MERGE: u64 = 32 << 20;
 
-/// And so much is compressed then: some tenths of a second.
-const CLOSING_PACKS: u64 = 128 << 20;
+/// And so much is compressed then: a second's work.
+const CLOSING_PACKS: u64 = 256 << 20;
 
 /// A flush begins a new segment so many times at most where it would span one of the last level: new records
 /// that come in key order are not to be held up by old keys in the same memtable.
@@ -122,20 +122,26 @@ impl Shared {
         Ok(())
     }
 
+    /// Where a value goes in the last flush: out of a log that is folded, it is compressed or goes into the segment.
     fn fold_value<'v>(
         &self,
         folded: Option<&'v BTreeMap<u64, LogFile>>,
         key: &[u8],
         entry: &Entry<'_>,
     ) -> Result<Fate<'v>> {
-        let Place::Stored(pointer @ Pointer { home: ValueHome::Log(number), .. }) = entry.place else {
-            return Ok(Fate::Stay);
-        };
-        let Some(log) = folded.and_then(|folded| folded.get(&number)) else { return Ok(Fate::Stay) };
-        let payload = log.payload(&pointer, entry.payload_len())?.into();
-        let is_worth_a_file = log.mapping.published() as u64 >= self.options.sizes.settle_least;
+        let Some(folded) = folded else { return Ok(Fate::Stay) };
+        let bytes: usize = folded.values().map(|log| log.mapping.published()).sum();
+        let is_worth_a_file = bytes as u64 >= self.options.sizes.settle_least;
         let packs = is_worth_a_file && self.packing.packs(key, entry.payload_len());
-        Ok(if packs { Fate::Move(payload) } else { Fate::Inline(payload) })
+        match entry.place {
+            Place::Inline(payload) if packs => Ok(Fate::Move(payload.to_vec().into())),
+            Place::Stored(pointer @ Pointer { home: ValueHome::Log(number), .. }) => {
+                let Some(log) = folded.get(&number) else { return Ok(Fate::Stay) };
+                let payload = log.payload(&pointer, entry.payload_len())?.into();
+                Ok(if packs { Fate::Move(payload) } else { Fate::Inline(payload) })
+            }
+            _ => Ok(Fate::Stay),
+        }
     }
 
     pub(crate) fn drop_unused(&self, unused: Option<u64>) -> Result<()> {

@@ -90,7 +90,7 @@ impl Shared {
             visible: AtomicU64::new(parts.writer.seq()),
             vfs: parts.vfs,
             dir: parts.dir,
-            packing: options.packing.clone().of_at_least(options.sizes.inline_limit as u64),
+            packing: options.packing.clone().of_at_least(options.sizes.pack_limit as u64),
             options: parts.options,
             writer: Mutex::new(parts.writer),
             flushed: Condvar::new(),

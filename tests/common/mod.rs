@@ -23,6 +23,7 @@ pub(crate) const START: u64 = 1_700_000_000_000_000;
 pub(crate) fn tiny() -> Sizes {
     Sizes {
         inline_limit: 24,
+        pack_limit: 10,
         first_log: 1 << 10,
         full_log: 4 << 10,
         memtable: 4 << 10,
