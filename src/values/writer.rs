@@ -74,6 +74,10 @@ impl ValueWriter {
 
     /// The same, compressed.
     pub(crate) fn pack(&mut self, payload: &[u8], crc: u32) -> Result<Pointer> {
+        if payload.is_empty() {
+            // Behind the end of a block there is nothing, not even nothing.
+            return Ok(self.pointer(crc, None));
+        }
         if self.block.len() + payload.len() > TARGET {
             self.end_block()?;
         }
