@@ -155,34 +155,6 @@ fn every_key_refuses_what_it_should_by_its_full_name() {
         ("storage.persistence.compression", json!("yes"), "'yes'", "true or false", "'true'"),
         ("storage.persistence.compression", json!(1), "the number 1", "true or false", ""),
         ("storage.siltstone.compression_for", json!(true), "the boolean true", "{prefix: audio/", ""),
-        (
-            "storage.siltstone.compression_for",
-            json!([{"prefix": "a"}]),
-            "[0] has no compression",
-            "give it",
-            "",
-        ),
-        (
-            "storage.siltstone.compression_for",
-            json!([{"compression": "lz4"}]),
-            "[0] has no prefix",
-            "give it",
-            "",
-        ),
-        (
-            "storage.siltstone.compression_for",
-            json!([{"prefix": "a", "compression": "lz"}]),
-            "[0].compression is 'lz'",
-            "lz4 or none",
-            "'lz4'",
-        ),
-        (
-            "storage.siltstone.compression_for",
-            json!([{"prefix": "a", "compresion": "lz4", "compression": "lz4"}]),
-            "[0].compresion is unknown",
-            "prefix, compression",
-            "'compression'",
-        ),
         ("storage.persistence.encryption", json!("off"), "'off'", "true or false", "'false'"),
         ("storage.persistence.encryption", json!(true), "no key", "${secrets:NAME}", ""),
         ("storage.persistence.encryption_key", json!(HUSH), "no reference", "${secrets:NAME}", ""),
@@ -541,4 +513,22 @@ proptest! {
         let _ = StorageConfig::from_json(&text);
         let _ = StorageConfig::from_yaml(&text);
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_prefix_of_compression_is_told() {
+    let wrong = [
+        (json!({"prefix": "a"}), "[0] has no compression"),
+        (json!({"compression": "lz4"}), "[0] has no prefix"),
+        (json!({"prefix": "a", "compression": "lz"}), "'lz'"),
+        (json!({"prefix": "a", "compresion": "lz4", "compression": "lz4"}), "did you mean 'compression'?"),
+        (json!("a"), "'a'"),
+    ];
+    for (rule, what) in wrong {
+        let error = read(&with("storage.siltstone.compression_for", &json!([rule]))).unwrap_err().to_string();
+        assert!(error.contains("storage.siltstone.compression_for[0]") && error.contains(what), "{error}");
+    }
+    let twice = json!([{"prefix": "a", "compression": "lz4"}, {"prefix": "a", "compression": "none"}]);
+    let error = read(&with("storage.siltstone.compression_for", &twice)).unwrap_err().to_string();
+    assert!(error.contains("[1] is the second one"), "{error}");
 }
