@@ -87,6 +87,11 @@ impl Plan {
         matches!(self, Self::Merge { packs: Packs::Alone, .. })
     }
 
+    /// Whether anything is compressed by it.
+    pub(crate) fn packs_any(&self) -> bool {
+        matches!(self, Self::Merge { unsettled: 1.., .. })
+    }
+
     fn inputs(&self) -> &[Arc<Segment>] {
         match self {
             Self::Move { segment, .. } => std::slice::from_ref(segment),
@@ -99,8 +104,9 @@ impl Plan {
         match self {
             Self::Move { .. } => 0,
             Self::Merge { inputs, victims, unsettled, .. } => {
-                let moved = |segment: &Arc<Segment>| held(segment, victims);
-                unsettled + inputs.iter().map(|segment| segment.len() + moved(segment)).sum::<u64>()
+                // Some of what is to be compressed may lie in victims, too.
+                let moved: u64 = inputs.iter().map(|segment| held(segment, victims)).sum();
+                inputs.iter().map(|segment| segment.len()).sum::<u64>() + moved.max(*unsettled)
             }
         }
     }

@@ -110,12 +110,12 @@ impl Shared {
         let mut left = CLOSING_PACKS;
         while let Some(plan) = self.plan() {
             let bytes = plan.bytes();
-            let most = if plan.only_packs() { left } else { CLOSING_MERGE };
-            if bytes > most && (plan.only_packs() || !self.is_crowded()) {
+            let most = if plan.packs_any() { left } else { CLOSING_MERGE };
+            if bytes > most && !self.is_crowded() {
                 break;
             }
             self.run(&plan, false)?;
-            left -= if plan.only_packs() { bytes } else { 0 };
+            left = left.saturating_sub(if plan.packs_any() { bytes } else { 0 });
         }
         // Space only: the one that there is says the same.
         let _ = self.manifest.lock().shrink();
