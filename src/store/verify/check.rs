@@ -9,14 +9,9 @@ use crate::segment::{Inspector, Properties, inspect, properties_of};
 use crate::store::intake::follows;
 use crate::store::verify::report::{Findings, Keys};
 use crate::store::verify::subject::{SegmentFile, Subject};
-<<<<<<< HEAD
 use crate::store::verify::unread::name_of;
-use crate::values::HEADER_LEN;
+use crate::values::{Blocks, HEADER_LEN};
 use crate::vfs::{Mapping, PIECE};
-=======
-use crate::values::{Blocks, HEADER_LEN, payload};
-use crate::vfs::Mapping;
->>>>>>> 9d9e2f0 (Value files can hold compressed blocks)
 
 impl Subject {
     pub(super) fn check(&mut self, findings: &mut Findings<'_>) {
@@ -45,19 +40,12 @@ impl Subject {
             }
             findings.read(file.mapping.len().min(HEADER_LEN) as u64);
         }
-<<<<<<< HEAD
+        let blocks = Blocks::default();
         for (file, all) in self.segments.iter().zip(&properties) {
             let name = crate::segment::name(file.number);
             self.tell_unreadable(&name, all.as_ref().map_or((None, None), keys), findings);
-            let mut reading = Reading { name: &name, subject: self, findings };
-            inspect(&self.bytes(file), &mut reading);
-=======
-        let blocks = Blocks::default();
-        for file in &self.segments {
-            let name = crate::segment::name(file.number);
             let mut reading = Reading { name: &name, subject: self, blocks: &blocks, findings };
-            inspect(file.mapping.bytes(), &mut reading);
->>>>>>> 9d9e2f0 (Value files can hold compressed blocks)
+            inspect(&self.bytes(file), &mut reading);
         }
         if let Some(state) = &self.state {
             check_levels(&described, findings);
@@ -230,19 +218,12 @@ impl Inspector for Reading<'_, '_> {
         self.findings.entry();
         let Place::Stored(pointer) = entry.place else { return };
         let keys = (Some(key), Some(key));
-        let what = match self.subject.holds(&pointer, entry.payload_len()) {
+        let what = match self.subject.holds(&pointer, entry.payload_len(), self.blocks) {
             Some(true) => return self.findings.read(entry.payload_len()),
             Some(false) => format!("the value at offset {} is damaged", pointer.offset),
             None => format!("{} refers to it, but it cannot be read", self.name),
         };
-<<<<<<< HEAD
         self.findings.problem(&name_of(pointer.home), keys, what);
-=======
-        if payload(mapping, String::new, &pointer, entry.payload_len(), self.blocks).is_err() {
-            let what = format!("the value at offset {} is damaged", pointer.offset);
-            self.findings.problem(&name_of(pointer.home), keys, what);
-        }
->>>>>>> 9d9e2f0 (Value files can hold compressed blocks)
         self.findings.read(entry.payload_len());
     }
 
