@@ -4,10 +4,11 @@
 //! ```text
 //! entry     = flags:u8 modified:varint [expires:varint] [content_type] [meta_len:varint] place
 //! flags     = bits 0-1: kind (0 tombstone, 1 inline, 2 in a log, 3 in a value file); bit 2: expires; bit 3: content_type;
-//!             bit 4: meta_len; bits 5-7: zero
+//!             bit 4: meta_len; bit 5: within, of kind 3 only; bits 6-7: zero
 //! place     = tombstone: nothing
 //!           | inline:    value_len:varint meta value
-//!           | stored:    value_len:varint crc:u32 file:varint offset:varint  (meta and value lie there)
+//!           | stored:    value_len:varint crc:u32 file:varint offset:varint [within:varint]  (meta and value lie there:
+//!                        at the offset; or, with `within`, in the block that begins there, so far behind its start)
 //! content_type = code:u8 [len:u8 bytes]   (code 0: spelled out; others: see `CONTENT_TYPES`)
 //! ```
 //! Times are microseconds since the Unix epoch.
@@ -39,6 +40,8 @@ pub(crate) enum ValueHome {
 pub(crate) struct Pointer {
     pub(crate) home: ValueHome,
     pub(crate) offset: u64,
+    /// In a value file: where they begin in the block that begins at the offset, if they are in one.
+    pub(crate) within: Option<u32>,
     pub(crate) crc: u32,
 }
 
@@ -68,6 +71,7 @@ const KIND: u8 = 0b11;
 const EXPIRES: u8 = 1 << 2;
 const CONTENT_TYPE: u8 = 1 << 3;
 const META: u8 = 1 << 4;
+const WITHIN: u8 = 1 << 5;
 
 impl<'a> Entry<'a> {
     pub(crate) fn tombstone(modified: u64) -> Self {
@@ -82,6 +86,11 @@ impl<'a> Entry<'a> {
     /// Whether readers may see it at this time: not deleted, not expired.
     pub(crate) fn is_live(&self, now: u64) -> bool {
         !self.is_tombstone() && (self.expires == 0 || now < self.expires)
+    }
+
+    /// Whether its value lies in a block of a value file.
+    pub(crate) fn is_packed(&self) -> bool {
+        matches!(self.place, Place::Stored(Pointer { home: ValueHome::Moved(_), within: Some(_), .. }))
     }
 
     /// Bytes of metadata and value together.
@@ -99,7 +108,8 @@ impl<'a> Entry<'a> {
         let flags = kind
             | if self.expires == 0 { 0 } else { EXPIRES }
             | if self.content_type.is_empty() { 0 } else { CONTENT_TYPE }
-            | if self.meta_len == 0 { 0 } else { META };
+            | if self.meta_len == 0 { 0 } else { META }
+            | if self.is_packed() { WITHIN } else { 0 };
         out.push(flags);
         put_varint(out, self.modified);
         if self.expires != 0 {
@@ -123,6 +133,9 @@ impl<'a> Entry<'a> {
                 let (ValueHome::Log(file) | ValueHome::Moved(file)) = pointer.home;
                 put_varint(out, file);
                 put_varint(out, pointer.offset);
+                if let Some(within) = pointer.within.filter(|_| self.is_packed()) {
+                    put_varint(out, u64::from(within));
+                }
             }
         }
     }
@@ -131,7 +144,9 @@ impl<'a> Entry<'a> {
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let reader = &mut Reader::new(bytes);
         let flags = reader.u8()?;
-        if flags & !(KIND | EXPIRES | CONTENT_TYPE | META) != 0 {
+        if flags & !(KIND | EXPIRES | CONTENT_TYPE | META | WITHIN) != 0
+            || (flags & WITHIN != 0 && flags & KIND != 3)
+        {
             return Err(Malformed);
         }
         let modified = reader.varint()?;
@@ -151,7 +166,9 @@ impl<'a> Entry<'a> {
                 let crc = reader.u32()?;
                 let file = reader.varint()?;
                 let home = if kind == 2 { ValueHome::Log(file) } else { ValueHome::Moved(file) };
-                Place::Stored(Pointer { crc, home, offset: reader.varint()? })
+                let offset = reader.varint()?;
+                let within = if flags & WITHIN == 0 { None } else { Some(length32(reader)?) };
+                Place::Stored(Pointer { home, offset, within, crc })
             }
         };
         if !reader.is_empty() {
@@ -227,13 +244,13 @@ mod tests {
         }
 
         #[test]
-        fn entries_come_back(modified: u64, expires: u64, offset: u64, meta in ".{0,9}", value in ".{0,40}", kind in 0..4, ct in "[a-z/]{0,20}") {
+        fn entries_come_back(modified: u64, expires: u64, offset: u64, meta in ".{0,9}", value in ".{0,40}", kind in 0..4, ct in "[a-z/]{0,20}", within: Option<u32>) {
             let payload = format!("{meta}{value}");
             let place = match kind {
                 0 => Place::Tombstone,
                 1 => Place::Inline(payload.as_bytes()),
-                2 => Place::Stored(Pointer { home: ValueHome::Log(7), offset, crc: 0xdead_beef }),
-                _ => Place::Stored(Pointer { home: ValueHome::Moved(offset), offset, crc: 0xdead_beef }),
+                2 => Place::Stored(Pointer { home: ValueHome::Log(7), offset, within: None, crc: 0xdead_beef }),
+                _ => Place::Stored(Pointer { home: ValueHome::Moved(offset), offset, within, crc: 0xdead_beef }),
             };
             let value_len = if kind == 0 { 0 } else { value.len() as u32 };
             let entry = Entry {

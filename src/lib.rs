@@ -76,7 +76,7 @@ pub use log::Position;
 pub use metrics::{Event, Histogram};
 #[doc(hidden)]
 pub use options::Sizes;
-pub use options::{Options, Preset, SyncPolicy};
+pub use options::{Compression, Options, Preset, SyncPolicy};
 pub use registry::{ConnectorRegistry, FullConnector, open_storage, register_connector};
 pub use retention::Retention;
 pub use store::{

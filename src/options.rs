@@ -1,7 +1,10 @@
 //! How a store is opened: plain, validated data.
 
+mod compression;
 mod sizes;
 
+pub use compression::Compression;
+pub(crate) use compression::Packing;
 pub use sizes::{Preset, Sizes};
 
 use std::time::Duration;
@@ -83,6 +86,7 @@ pub struct Options {
     pub(crate) create: bool,
     pub(crate) max_snapshot_age: Option<Duration>,
     pub(crate) on_event: Option<Hook>,
+    pub(crate) packing: Packing,
     pub(crate) memory_limit: usize,
     pub(crate) sizes: Sizes,
 }
@@ -95,6 +99,7 @@ impl Default for Options {
             create: true,
             max_snapshot_age: None,
             on_event: None,
+            packing: Packing::default(),
             memory_limit: Preset::default().memory_limit(),
             sizes: Sizes::default(),
         }
@@ -160,6 +165,35 @@ impl Options {
     /// A hook that holds a handle of its own store keeps that open until it is closed.
     pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.on_event = Some(Hook::new(hook));
+        self
+    }
+
+    /// Whether values are compressed, all but those for which [`Options::compression_for`] says otherwise. Off by
+    /// default.
+    ///
+    /// It may differ from open to open. What was written before gets compressed then too; what is compressed stays so.
+    ///
+    /// ```
+    /// use siltstone::{Compression, Options};
+    /// # let dir = std::env::temp_dir().join(format!("siltstone-doc-compression-{}", std::process::id()));
+    /// let options = Options::new().compression(Compression::Lz4);
+    /// // Audio is compressed already.
+    /// let store = options.compression_for("audio/", Compression::None).open(&dir)?;
+    /// store.put("logs/1", r#"{"model": "large", "tokens": 12}"#.repeat(100))?;
+    /// store.compact("", |_, _| ())?; // else in a while
+    /// assert_eq!(store.stat("logs/1")?.unwrap().size(), 3200);
+    /// assert!(store.stats().value_bytes < 320);
+    /// # store.close()?;
+    /// # std::fs::remove_dir_all(&dir).unwrap();
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    pub fn compression(self, compression: Compression) -> Self {
+        self.compression_for("", compression)
+    }
+
+    /// The same for the keys that begin with this. Of several prefixes of a key the longest decides.
+    pub fn compression_for(mut self, prefix: impl AsRef<[u8]>, compression: Compression) -> Self {
+        self.packing.set(prefix.as_ref(), compression);
         self
     }
 

@@ -9,7 +9,9 @@
 
 mod common;
 
-use common::{Change, Files, Held, History, START, batch, crashable, dump, files, open, restore, tiny};
+use common::{
+    Change, Files, Held, History, START, batch, crashable, dump, files, open, open_packing, restore, tiny,
+};
 use siltstone::vfs::CrashVfs;
 use siltstone::{ErrorKind, Sizes, Store, SyncPolicy};
 
@@ -132,6 +134,39 @@ fn every_byte_of_a_killed_store() {
 fn every_byte_of_a_killed_store_that_synced_every_write() {
     let subject = store(SyncPolicy::Immediate, true);
     assert_eq!(subject.least, subject.history.len());
+    subject.damage_every_byte();
+}
+
+/// All values in compressed blocks, or in blocks of bytes that do not shrink; some of them long.
+fn settled() -> Subject {
+    let (_, vfs) = crashable();
+    let mut history = History::default();
+    let quiet =
+        Sizes { memtable: 1 << 20, memtables: 6 << 20, first_log: 32 << 10, full_log: 64 << 10, ..tiny() };
+    let store = open_packing(&vfs, SyncPolicy::SyncOnBoundary, quiet).unwrap();
+    for index in 0..12u8 {
+        let mut held = held(index, [3, 40, 500, 700][usize::from(index) % 4]);
+        if index % 4 == 3 {
+            let noise =
+                (0..175u32).flat_map(|at| (at * 977 + u32::from(index)).wrapping_pow(5).to_le_bytes());
+            held.value = noise.collect();
+        }
+        let changes = vec![Change::of(format!("logs/{index:02}").into_bytes(), Some(held))];
+        history.push(store.write(batch(&changes)).unwrap(), changes);
+    }
+    store.compact("", |_, _| ()).unwrap();
+    let stats = store.stats();
+    assert!(stats.value_files > 0 && stats.value_bytes < stats.value_bytes_unpacked, "{stats:?}");
+    store.close().unwrap();
+    let least = history.len();
+    Subject { files: files(&*vfs), history, least }
+}
+
+#[test]
+fn every_byte_of_a_settled_store() {
+    let subject = settled();
+    assert!(subject.files.iter().any(|(name, _)| name.ends_with(".val")));
+    assert!(!subject.files.iter().any(|(name, _)| name.ends_with(".log")));
     subject.damage_every_byte();
 }
 

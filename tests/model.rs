@@ -13,17 +13,17 @@ mod common;
 use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{
-    Change, DIR, Held, History, Model, START, apply, batch, crashable, dump, open, open_at, tiny, visible,
+    Change, DIR, Held, History, Model, START, apply, batch, crashable, dump, options_of, tiny, visible,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use siltstone::vfs::{CrashVfs, MemVfs, Vfs};
-use siltstone::{Snapshot, Store, SyncPolicy};
+use siltstone::{Compression, Snapshot, Store, SyncPolicy};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -101,11 +101,25 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// With some compression, or without: another one each time.
+fn open_differently(vfs: &Arc<dyn Vfs>, dir: &Path, policy: SyncPolicy, opens: usize) -> Store {
+    let options = options_of(policy, tiny());
+    let options = match opens % 4 {
+        0 | 1 => options.compression(Compression::Lz4),
+        2 => options
+            .compression_for("logs/", Compression::Lz4)
+            .compression_for("logs/request/01", Compression::None),
+        _ => options,
+    };
+    options.open_in(vfs.clone(), dir).unwrap()
+}
+
 struct Subject {
     memory: MemVfs,
     vfs: Arc<dyn Vfs>,
     dir: PathBuf,
     checkpoints: usize,
+    opens: usize,
     policy: SyncPolicy,
     store: Store,
     history: History,
@@ -116,9 +130,9 @@ struct Subject {
 impl Subject {
     fn new(policy: SyncPolicy) -> Self {
         let (memory, vfs) = crashable();
-        let store = open(&vfs, policy, tiny()).unwrap();
+        let store = open_differently(&vfs, Path::new(DIR), policy, 0);
         let (dir, history, model) = (PathBuf::from(DIR), History::default(), Model::new());
-        Self { memory, vfs, dir, checkpoints: 0, policy, store, history, model, snapshot: None }
+        Self { memory, vfs, dir, checkpoints: 0, opens: 0, policy, store, history, model, snapshot: None }
     }
 
     fn now(&self) -> u64 {
@@ -248,7 +262,7 @@ impl Subject {
         self.store.checkpoint(&dir).unwrap();
         let durable = self.history.durable(self.store.durable_position());
         assert_eq!(durable, self.history.len(), "a checkpoint is a boundary");
-        let copy = open_at(&self.vfs, &dir, self.policy, tiny()).unwrap();
+        let copy = open_differently(&self.vfs, &dir, self.policy, self.opens + 1);
         assert_eq!(dump(&copy).unwrap(), self.visible());
         if !moves_in {
             copy.put("only/in/one", vec![1; 100]).unwrap();
@@ -295,7 +309,8 @@ impl Subject {
     }
 
     fn restart(&mut self) {
-        self.store = open_at(&self.vfs, &self.dir, self.policy, tiny()).unwrap();
+        self.opens += 1;
+        self.store = open_differently(&self.vfs, &self.dir, self.policy, self.opens);
     }
 
     /// An open is a boundary: what it shows is the new base.

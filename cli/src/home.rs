@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use siltstone::{Error, ErrorKind, Options, ReadOnlyStore, Store, SyncPolicy};
+use siltstone::{Compression, Error, ErrorKind, Options, ReadOnlyStore, Store, SyncPolicy};
 
 use crate::config::FileConfig;
 use crate::exit::{Failure, Result};
@@ -18,22 +18,28 @@ pub(crate) struct Home {
     /// It was named on the command line, so later commands have to name it too.
     named: bool,
     config: Option<FileConfig>,
+    /// What the command line says of it.
+    compression: Option<Compression>,
 }
 
 impl Home {
     /// What the command line says comes first, then the configuration, then the environment.
-    pub(crate) fn new(named: Option<PathBuf>, config: Option<&Path>) -> Result<Self> {
+    pub(crate) fn new(
+        named: Option<PathBuf>,
+        config: Option<&Path>,
+        compression: Option<Compression>,
+    ) -> Result<Self> {
         let config = config.map(FileConfig::read).transpose()?;
         let variable = || std::env::var_os(VARIABLE).filter(|dir| !dir.is_empty()).map(PathBuf::from);
         let is_named = named.is_some();
         let configured = config.as_ref().and_then(FileConfig::path).map(Path::to_owned);
         let dir = named.or(configured).or_else(variable).unwrap_or_else(|| DEFAULT.into());
-        Ok(Self { dir, named: is_named, config })
+        Ok(Self { dir, named: is_named, config, compression })
     }
 
     /// This one, or the one that a command was given.
     pub(crate) fn or(&self, given: Option<PathBuf>) -> Self {
-        given.map_or_else(|| self.clone(), |dir| Self { dir, named: true, config: self.config.clone() })
+        given.map_or_else(|| self.clone(), |dir| Self { dir, named: true, ..self.clone() })
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -54,7 +60,8 @@ impl Home {
     /// How to open the store, for what the sync policy does not matter to.
     pub(crate) fn options(&self) -> Result<Options> {
         let options = self.config.as_ref().map_or_else(|| Ok(Options::new()), FileConfig::options)?;
-        Ok(options.sync_policy(SyncPolicy::SyncOnBoundary))
+        let options = options.sync_policy(SyncPolicy::SyncOnBoundary);
+        Ok(self.compression.into_iter().fold(options, Options::compression))
     }
 
     /// Opens a store that is there, to look at it: it takes no lock, so that whoever wants to write the store is

@@ -192,3 +192,35 @@ fn every_policy_captures() {
     assert!(run.out().contains("in-memory ends with the program"), "{}", run.out());
     assert!(!memory.store().exists(), "in-memory makes no file");
 }
+
+#[test]
+fn what_is_compressed_is_small_and_reads_as_it_was() {
+    let place = Place::new();
+    let models = ["gateway-large", "gateway-small", "gateway-code"];
+    let line = |n: usize| {
+        let model = models[n * 7 % 3];
+        format!(
+            r#"{{"type":"log","request_id":"req-{n:08}","tenant":"acme-{}","model_id":"{model}","provider_id":"openai","capability":"chat-completion","delivery_mode":"stream","latency_ms":{},"status_code":200,"tokens_in":{},"tokens_out":{},"cache":"miss","attempt":1,"error":null}}"#,
+            n % 40,
+            n * 7919 % 5_000,
+            n * 31 % 8_000,
+            n * 17 % 900
+        ) + "\n"
+    };
+    let lines: String = (0..20_000).map(line).collect();
+    place.file("requests.jsonl", &lines);
+    let capture = ["capture", "requests.jsonl", "--compression", "lz4", "--json"];
+    let summary = place.run(capture).json();
+    let disk = summary["disk_bytes"].as_u64().unwrap();
+    assert!(disk * 100 <= lines.len() as u64 * 45, "{disk} bytes for {}", lines.len());
+    assert!(place.run(["scan", "--values"]).ok().out == lines.as_bytes());
+    assert!(place.run(["stats"]).ok().out().contains("before they were compressed"));
+    place.run(["verify"]).ok();
+    // A store that was captured without is compressed by 'compact'.
+    place.run(["capture", "requests.jsonl", "--store", "raw"]).ok();
+    let compacted = place.run(["compact", "raw", "--compression", "lz4", "--json"]).json();
+    let (before, after) = (compacted["bytes_before"].as_u64().unwrap(), compacted["bytes"].as_u64().unwrap());
+    assert!(after * 2 < before, "{before} bytes, then {after}");
+    assert!(place.run(["scan", "--values", "--store", "raw"]).ok().out == lines.as_bytes());
+    place.run(["capture", "requests.jsonl", "--compression", "zip"]).fails(2, &["zip", "lz4", "none"]);
+}

@@ -102,7 +102,7 @@ fn what_is_wrong_with_the_file_is_told_with_its_name() {
     place.run(["list", "--config", "mesh.yaml"]).fails(2, &["there is no store in 'nowhere'"]);
     place.file("mesh.yaml", "storage: {compression: true}");
     let put = ["put", "k", "mesh.yaml", "--config", "mesh.yaml"];
-    place.run(put).fails(2, &["mesh.yaml: storage.persistence.compression", "leave it out"]);
+    place.run(put).ok();
     place.run(["list", "--config", "none.yaml"]).fails(2, &["none.yaml"]);
 }
 

@@ -9,7 +9,7 @@ use crate::cdk::{BaseOptions, KeyValueOptions};
 use crate::config::StorageConfig;
 use crate::connector::{ConnectorOptions, SiltstoneStorage};
 use crate::error::{Error, ErrorKind, Result};
-use crate::options::{Options, SyncPolicy};
+use crate::options::{Compression, Options, SyncPolicy};
 use crate::retention::Retention;
 use crate::store::Store;
 
@@ -26,7 +26,7 @@ impl StorageConfig {
             .sync_interval(self.sync_interval);
         let options = self.max_snapshot_age.map_or(options.clone(), |age| options.max_snapshot_age(age));
         let options = self.memory.map_or(options.clone(), |bytes| options.memory_limit(bytes));
-        let options = self.with_compression(options)?;
+        let options = self.with_compression(options);
         self.with_encryption(options)
     }
 
@@ -103,8 +103,10 @@ impl StorageConfig {
         Ok(())
     }
 
-    fn with_compression(&self, options: Options) -> Result<Options> {
-        if self.compression { Err(unsupported("persistence.compression")) } else { Ok(options) }
+    fn with_compression(&self, options: Options) -> Options {
+        let all = if self.compression { Compression::Lz4 } else { Compression::None };
+        let rules = self.compression_for.iter();
+        rules.fold(options.compression(all), |options, (prefix, how)| options.compression_for(prefix, *how))
     }
 
     fn with_encryption(&self, options: Options) -> Result<Options> {

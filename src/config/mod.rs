@@ -7,6 +7,7 @@
 //!
 //! All mistakes are told at once, each with its full key.
 
+mod compression;
 mod connector_id;
 mod document;
 mod duration;
@@ -34,7 +35,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::error::Result;
 use crate::format::SerializationFormat;
-use crate::options::SyncPolicy;
+use crate::options::{Compression, SyncPolicy};
 use crate::retention::Retention;
 
 pub use crate::config::connector_id::ConnectorId;
@@ -64,6 +65,7 @@ pub(crate) const DEFAULT_CONNECTOR: &str = "siltstone.siltstone.v1";
 /// | `storage.siltstone.path` | | the store's directory |
 /// | `storage.siltstone.memory` | `standard` | `small`, `standard`, `large` ([`Preset`](crate::Preset)), or a number of bytes such as `64MiB` |
 /// | `storage.siltstone.max_snapshot_age` | | a span of time |
+/// | `storage.siltstone.compression_for` | | a list of `{prefix, compression}`, `lz4` or `none`, where it is another than `storage.persistence.compression` says |
 /// | `storage.siltstone.retention` | | a list of `{prefix, max_age, max_bytes}` |
 ///
 /// A span of time is `500ms`, `10s`, `5m`, `1h`, `7d`, or a number of seconds. Three other shapes are read as
@@ -112,6 +114,9 @@ pub struct StorageConfig {
     pub format: SerializationFormat,
     /// Whether what is written is compressed.
     pub compression: bool,
+    /// How the engine compresses values where it is another way, by what their keys begin with: the longest prefix
+    /// decides.
+    pub compression_for: Vec<(String, Compression)>,
     /// Whether what is written is encrypted.
     pub encryption: bool,
     /// The key for that: 64 hexadecimal digits, or a passphrase.
@@ -143,6 +148,7 @@ impl Default for StorageConfig {
             sync_interval: Duration::from_secs(300),
             format: SerializationFormat::Json,
             compression: false,
+            compression_for: Vec::new(),
             encryption: false,
             encryption_key: None,
             locking: true,
@@ -249,6 +255,14 @@ impl StorageConfig {
         Self { compression, ..self }
     }
 
+    /// Sets how the engine compresses the values of keys with this prefix.
+    pub fn compression_for(mut self, prefix: impl Into<String>, compression: Compression) -> Self {
+        let prefix = prefix.into();
+        self.compression_for.retain(|(known, _)| *known != prefix);
+        self.compression_for.push((prefix, compression));
+        self
+    }
+
     /// Has what is written encrypted with this key: 64 hexadecimal digits, or a passphrase.
     pub fn encryption_key(self, key: Secret) -> Self {
         Self { encryption: true, encryption_key: Some(key), ..self }
@@ -307,6 +321,8 @@ impl fmt::Debug for StorageConfig {
         let hidden = self.secretive.then_some(HIDDEN);
         let retention = self.retention.iter().flatten();
         let retention: Vec<_> = retention.map(|(prefix, rule)| (hidden.unwrap_or(prefix), rule)).collect();
+        let compression = self.compression_for.iter();
+        let compression: Vec<_> = compression.map(|(prefix, how)| (hidden.unwrap_or(prefix), how)).collect();
         let path = self.path.as_ref().map(|path| hidden.map_or(path.as_path(), Path::new));
         f.debug_struct("StorageConfig")
             .field("connector", &self.shown_connector())
@@ -315,6 +331,7 @@ impl fmt::Debug for StorageConfig {
             .field("sync_interval", &self.sync_interval)
             .field("format", &self.format)
             .field("compression", &self.compression)
+            .field("compression_for", &compression)
             .field("encryption", &self.encryption)
             .field("encryption_key", &self.encryption_key)
             .field("locking", &self.locking)

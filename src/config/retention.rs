@@ -59,7 +59,7 @@ fn rule(node: &Node, key: &str, mistakes: &mut Mistakes) -> Option<(String, bool
 }
 
 /// Unlike other texts a prefix may be empty: then all keys begin with it.
-fn prefix_of(node: &Node) -> Result<(String, bool), String> {
+pub(super) fn prefix_of(node: &Node) -> Result<(String, bool), String> {
     match node {
         Node::Text(text) if text.is_empty() => Ok((String::new(), false)),
         _ => values::text(node).map(|(text, secret)| (text.to_owned(), secret)),

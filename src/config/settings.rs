@@ -1,6 +1,7 @@
 //! What each setting does to a configuration.
 
 use crate::config::StorageConfig;
+use crate::config::compression;
 use crate::config::document::Node;
 use crate::config::mistakes::Mistakes;
 use crate::config::retention;
@@ -27,6 +28,10 @@ pub(super) fn set(
     if setting == Setting::Retention {
         let (rules, secret) = retention::rules(node, key, mistakes);
         config.retention = Some(rules);
+        config.secretive |= secret;
+    } else if setting == Setting::CompressionFor {
+        let (rules, secret) = compression::rules(node, key, mistakes);
+        config.compression_for = rules;
         config.secretive |= secret;
     } else if let Err(problem) = set_one(config, setting, node) {
         mistakes.add(key, problem);
@@ -57,7 +62,7 @@ fn set_one(config: &mut StorageConfig, setting: Setting, node: &Node) -> Result<
         Setting::RetryInterval => config.retry_interval = values::positive(node)?,
         Setting::Memory => config.memory = Some(memory(node)?),
         Setting::MaxSnapshotAge => config.max_snapshot_age = Some(values::positive(node)?),
-        Setting::Retention => {}
+        Setting::Retention | Setting::CompressionFor => {}
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ pub(super) enum Setting {
     SyncInterval,
     Format,
     Compression,
+    CompressionFor,
     Encryption,
     EncryptionKey,
     Locking,
@@ -56,6 +57,7 @@ const SILTSTONE: Table = &[
     ("memory", Set(Setting::Memory)),
     ("retention", Set(Setting::Retention)),
     ("max_snapshot_age", Set(Setting::MaxSnapshotAge)),
+    ("compression_for", Set(Setting::CompressionFor)),
     ("encryption_key", Set(Setting::EncryptionKey)),
 ];
 

@@ -9,6 +9,7 @@ use crate::config::secrets::{MapSecrets, Secret};
 use crate::config::{DEFAULT_CONNECTOR, StorageConfig};
 use crate::error::{ErrorKind, Result};
 use crate::format::SerializationFormat::{Json as AsJson, MsgPack, Yaml};
+use crate::options::Compression;
 use crate::options::SyncPolicy;
 use crate::retention::Retention;
 
@@ -92,6 +93,11 @@ fn every_key_takes_what_it_should() {
         ("storage.persistence.format", json!("yaml"), base().format(Yaml)),
         ("storage.persistence.format", json!("msgpack"), base().format(MsgPack)),
         ("storage.persistence.compression", json!(true), base().compression(true)),
+        (
+            "storage.siltstone.compression_for",
+            json!([{"prefix": "audio/", "compression": "none"}, {"prefix": "", "compression": "lz4"}]),
+            base().compression_for("audio/", Compression::None).compression_for("", Compression::Lz4),
+        ),
         ("storage.persistence.encryption", json!(false), base()),
         ("storage.locking.enabled", json!(false), base().locking(false)),
         ("storage.locking.timeout", json!("5s"), base().lock_timeout(seconds(5))),
@@ -148,6 +154,7 @@ fn every_key_refuses_what_it_should_by_its_full_name() {
         ("storage.persistence.format", json!(["json"]), "a list", "json, yaml or msgpack", ""),
         ("storage.persistence.compression", json!("yes"), "'yes'", "true or false", "'true'"),
         ("storage.persistence.compression", json!(1), "the number 1", "true or false", ""),
+        ("storage.siltstone.compression_for", json!(true), "the boolean true", "{prefix: audio/", ""),
         ("storage.persistence.encryption", json!("off"), "'off'", "true or false", "'false'"),
         ("storage.persistence.encryption", json!(true), "no key", "${secrets:NAME}", ""),
         ("storage.persistence.encryption_key", json!(HUSH), "no reference", "${secrets:NAME}", ""),
@@ -506,4 +513,22 @@ proptest! {
         let _ = StorageConfig::from_json(&text);
         let _ = StorageConfig::from_yaml(&text);
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_prefix_of_compression_is_told() {
+    let wrong = [
+        (json!({"prefix": "a"}), "[0] has no compression"),
+        (json!({"compression": "lz4"}), "[0] has no prefix"),
+        (json!({"prefix": "a", "compression": "lz"}), "'lz'"),
+        (json!({"prefix": "a", "compresion": "lz4", "compression": "lz4"}), "did you mean 'compression'?"),
+        (json!("a"), "'a'"),
+    ];
+    for (rule, what) in wrong {
+        let error = read(&with("storage.siltstone.compression_for", &json!([rule]))).unwrap_err().to_string();
+        assert!(error.contains("storage.siltstone.compression_for[0]") && error.contains(what), "{error}");
+    }
+    let twice = json!([{"prefix": "a", "compression": "lz4"}, {"prefix": "a", "compression": "none"}]);
+    let error = read(&with("storage.siltstone.compression_for", &twice)).unwrap_err().to_string();
+    assert!(error.contains("[1] is the second one"), "{error}");
 }

@@ -78,8 +78,16 @@ fn make_way(path: &Path) {
 /// Whoever joins gets the store as it was opened, so it must be what they asked for.
 fn same_options(path: &Path, open: &Options, asked: &Options) -> Result<()> {
     // Whether to create it is no question any more.
-    let Options { sync_policy, sync_interval, create: _, max_snapshot_age, on_event, memory_limit, sizes } =
-        open;
+    let Options {
+        sync_policy,
+        sync_interval,
+        create: _,
+        max_snapshot_age,
+        on_event,
+        packing,
+        memory_limit,
+        sizes,
+    } = open;
     let differs = |option: &str, open: &dyn std::fmt::Display, asked: &dyn std::fmt::Display| {
         let path = path.display();
         Err(Error::invalid(format!(
@@ -96,6 +104,9 @@ fn same_options(path: &Path, open: &Options, asked: &Options) -> Result<()> {
     if *max_snapshot_age != asked.max_snapshot_age {
         let text = |age: Option<_>| age.map_or("unset".into(), |age| format!("{age:?}"));
         return differs("max_snapshot_age", &text(*max_snapshot_age), &text(asked.max_snapshot_age));
+    }
+    if packing.fingerprint() != asked.packing.fingerprint() {
+        return differs("compression", packing, &asked.packing);
     }
     let same_hook = match (on_event, &asked.on_event) {
         (Some(open), Some(asked)) => open.is(asked),

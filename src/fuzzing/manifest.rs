@@ -78,7 +78,7 @@ fn edit(input: &mut Input<'_>, state: &State) -> Edit {
         dropped_logs: state.logs.keys().next().filter(|_| dropped).copied().into_iter().collect(),
         segments: vec![segment],
         dropped_segments: Vec::new(),
-        values: vec![ValueRecord { number: number + 1, len: number }],
+        values: vec![ValueRecord { number: number + 1, len: number, filled: number * 3 }],
         dropped_values: state.values.keys().next().filter(|_| dropped).copied().into_iter().collect(),
         covers: Some(vec![Cover { start: vec![input.byte()], end: None, before: number, seq: number }]),
         rules: Some(vec![Rule { prefix: vec![input.byte()], max_age: Some(number), max_bytes: None }]),

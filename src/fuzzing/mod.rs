@@ -19,11 +19,13 @@ mod frame;
 mod input;
 mod manifest;
 mod segment;
+mod values;
 
 pub use block::block;
 pub use frame::frame;
 pub use manifest::manifest;
 pub use segment::segment;
+pub use values::values;
 
 #[cfg(test)]
 mod tests {
@@ -49,6 +51,11 @@ mod tests {
         #[test]
         fn segments(bytes in bytes(600)) {
             segment(&bytes);
+        }
+
+        #[test]
+        fn value_files(bytes in bytes(300)) {
+            values(&bytes);
         }
 
         #[test]

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use crate::entry::Pointer;
 use crate::error::{Error, Result};
 use crate::log::header::Header;
-use crate::values::payload;
+use crate::values::plain;
 use crate::vfs::{File, Mapping, Vfs};
 
 /// A place in the sequence of logs. Everything written before it is a prefix of all that was written.
@@ -61,7 +61,7 @@ pub(crate) struct LogFile {
 impl LogFile {
     /// The metadata and value that a pointer means, once their checksum vouched for them.
     pub(crate) fn payload(&self, pointer: &Pointer, len: u64) -> Result<&[u8]> {
-        payload(&self.mapping, || name(self.id.number), pointer, len)
+        plain(&self.mapping, || name(self.id.number), pointer, len)
     }
 
     /// The log's file, for those who know that it is still held.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::entry::ValueHome;
-use crate::maintain::plan::{Plan, held, merge, merge_down};
+use crate::maintain::plan::{Packs, Plan, held, merge, merge_down};
+use crate::maintain::settle::Settling;
 use crate::maintain::space::Space;
 use crate::maintain::spent::share_ended;
 use crate::manifest::{LEVELS, Version};
@@ -35,7 +36,7 @@ impl Compaction {
     pub(crate) fn plan(
         &mut self,
         version: &Version,
-        space: &Space,
+        settling: &Settling<'_>,
         next_segment: u64,
         now: u64,
     ) -> Option<Plan> {
@@ -43,19 +44,22 @@ impl Compaction {
         if descend.is_none() && !self.is_down {
             (self.is_down, self.next_segment) = (true, next_segment);
         }
-        let victims = self.victims(version, space);
-        let plan = descend.or_else(|| self.rewrite(version, &victims, now))?;
-        Some(plan.emptying(victims))
+        let victims = self.victims(version, settling.space);
+        let plan = descend.or_else(|| self.rewrite(version, settling, &victims, now))?;
+        Some(plan.emptying(victims).packing(settling, Packs::Beside))
     }
 
     /// How many bytes it has yet to read, about.
-    pub(crate) fn left(&self, version: &Version, space: &Space, now: u64) -> u64 {
-        let victims = self.victims(version, space);
+    pub(crate) fn left(&self, version: &Version, settling: &Settling<'_>, now: u64) -> u64 {
+        let victims = self.victims(version, settling.space);
         let upper = version.segments().filter(|(level, _)| *level < LEVELS - 1);
         let upper = upper.map(|(_, segment)| segment).filter(|segment| self.is_old(segment));
         let last = version.levels.last().into_iter().flat_map(|level| level.iter());
-        let last = last.filter(|segment| self.can_shrink(version, segment, &victims, now));
-        upper.chain(last).map(|segment| segment.len() + held(segment, &victims)).sum()
+        let last = last.filter(|segment| self.can_shrink(version, segment, settling, &victims, now));
+        upper
+            .chain(last)
+            .map(|segment| segment.len() + held(segment, &victims).max(settling.unsettled(segment)))
+            .sum()
     }
 
     /// Whether it was there when the compaction began, and has keys of the range.
@@ -88,14 +92,20 @@ impl Compaction {
     }
 
     /// Neighbours that can shrink, as many as are soon done.
-    fn rewrite(&self, version: &Version, victims: &BTreeSet<ValueHome>, now: u64) -> Option<Plan> {
+    fn rewrite(
+        &self,
+        version: &Version,
+        settling: &Settling<'_>,
+        victims: &BTreeSet<ValueHome>,
+        now: u64,
+    ) -> Option<Plan> {
         let last = version.levels.last()?;
-        let can_shrink = |segment: &&Arc<Segment>| self.can_shrink(version, segment, victims, now);
+        let can_shrink = |segment: &&Arc<Segment>| self.can_shrink(version, segment, settling, victims, now);
         let first = last.iter().position(|segment| can_shrink(&segment))?;
         let mut bytes = 0;
         let run = last.iter().skip(first).take_while(|segment| {
             let before = bytes;
-            bytes += segment.len() + held(segment, victims);
+            bytes += segment.len() + held(segment, victims).max(settling.unsettled(segment));
             can_shrink(segment) && (before == 0 || bytes <= TOGETHER)
         });
         Some(merge(run.cloned().collect(), LEVELS - 1))
@@ -106,6 +116,7 @@ impl Compaction {
         &self,
         version: &Version,
         segment: &Segment,
+        settling: &Settling<'_>,
         victims: &BTreeSet<ValueHome>,
         now: u64,
     ) -> bool {
@@ -118,6 +129,7 @@ impl Compaction {
             && (properties.tombstones > 0
                 || share_ended(properties, &version.rules, now) > 0
                 || held(segment, victims) > 0
+                || settling.unsettled(segment) > 0
                 || is_covered())
     }
 }

@@ -1,5 +1,6 @@
 //! The one merge: sorted sources in, segments out. A flush is a merge of one memtable.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use crate::cursor::{MergeCursor, Source};
 use crate::entry::{Entry, Place};
 use crate::error::{Error, Result};
 use crate::manifest::{SegmentRecord, ValueRecord};
+use crate::options::Packing;
 use crate::retention::Rules;
 use crate::segment::{Segment, SegmentWriter};
 use crate::values::{ValueFile, ValueWriter};
@@ -20,9 +22,9 @@ pub(crate) enum Fate<'v> {
     /// Where it does.
     Stay,
     /// In the segment: this payload.
-    Inline(&'v [u8]),
+    Inline(Cow<'v, [u8]>),
     /// In a value file of this merge: this payload, whose checksum held.
-    Move(&'v [u8]),
+    Move(Cow<'v, [u8]>),
     /// Nowhere: the entry is passed over, and the next older version of its key, if there is one, is asked about
     /// in its place.
     Lost,
@@ -42,6 +44,9 @@ const VALUE_FILE: u64 = 64 << 20;
 /// So many items are merged between two pauses: a few milliseconds.
 const PAUSE_EVERY: u64 = 16 << 10;
 
+/// Or so many bytes of values are moved.
+const PAUSE_BYTES: usize = 8 << 20;
+
 /// What a merge needs to know.
 pub(crate) struct Merge<'a> {
     pub(crate) vfs: &'a dyn Vfs,
@@ -57,6 +62,8 @@ pub(crate) struct Merge<'a> {
     /// Microseconds since the Unix epoch.
     pub(crate) now: u64,
     pub(crate) rules: &'a Rules,
+    /// Which values are compressed where they move.
+    pub(crate) packing: &'a Packing,
     /// A new segment starts after this many bytes.
     pub(crate) segment_size: usize,
     /// Or when it takes this much memory.
@@ -101,7 +108,8 @@ impl Merge<'_> {
         let mut items: u64 = 0;
         while cursor.valid() {
             items += 1;
-            if items.is_multiple_of(PAUSE_EVERY) {
+            if items.is_multiple_of(PAUSE_EVERY) || output.moved >= PAUSE_BYTES {
+                output.moved = 0;
                 (self.pause)()?;
             }
             // The newest version of a key comes first; readers of older ones hold their own view.
@@ -131,24 +139,41 @@ impl Merge<'_> {
                 return Ok(true);
             }
             Entry::tombstone(entry.modified).encode(&mut encoded);
-            return output.add(cursor.key(), cursor.seq(), &encoded).map(|()| true);
+            return output.add(cursor.key(), cursor.seq(), &encoded, false).map(|()| true);
         }
-        let place = match (self.rehome)(cursor.key(), cursor.seq(), &entry)? {
+        let fate = (self.rehome)(cursor.key(), cursor.seq(), &entry)?;
+        let place = match &fate {
             Fate::Lost => return Ok(false),
-            Fate::Stay => return output.add(cursor.key(), cursor.seq(), bytes).map(|()| true),
+            Fate::Stay => {
+                return output
+                    .add(cursor.key(), cursor.seq(), bytes, self.is_left(cursor.key(), &entry))
+                    .map(|()| true);
+            }
             Fate::Inline(payload) => Place::Inline(payload),
-            Fate::Move(payload) => output.move_value(self.rules.fate(cursor.key()), &entry, payload)?,
+            Fate::Move(payload) => output.move_value(cursor.key(), &entry, payload)?,
         };
-        Entry { place, ..entry }.encode(&mut encoded);
-        output.add(cursor.key(), cursor.seq(), &encoded).map(|()| true)
+        let entry = Entry { place, ..entry };
+        entry.encode(&mut encoded);
+        let is_left = self.is_left(cursor.key(), &entry);
+        output.add(cursor.key(), cursor.seq(), &encoded, is_left).map(|()| true)
+    }
+
+    /// Whether a live entry's value shall be compressed and is not yet.
+    fn is_left(&self, key: &[u8], entry: &Entry<'_>) -> bool {
+        !entry.is_packed() && self.packing.packs(key, entry.payload_len())
     }
 }
 
 struct Writing<'a, 'm> {
     merge: &'a Merge<'m>,
     current: Option<(u64, SegmentWriter)>,
-    /// A value file for each fate: values that end together shall leave whole files behind.
-    values: BTreeMap<usize, ValueWriter>,
+    /// A value file for each fate, for values that end together shall leave whole files behind; and for those that
+    /// are compressed another.
+    values: BTreeMap<(usize, bool), ValueWriter>,
+    /// Whether the current segment has values that are still to be compressed.
+    is_left: bool,
+    /// How many bytes of values were moved since the last pause.
+    moved: usize,
     /// Fences before this one lie behind the last key.
     fence: usize,
     cuts: usize,
@@ -164,6 +189,8 @@ impl<'a, 'm> Writing<'a, 'm> {
             merge,
             current: None,
             values: BTreeMap::new(),
+            is_left: false,
+            moved: 0,
             fence: 0,
             cuts: 0,
             last: Vec::new(),
@@ -184,7 +211,8 @@ impl<'a, 'm> Writing<'a, 'm> {
         fences.get(self.fence).is_some_and(|fence| *fence.properties().last_key < *key)
     }
 
-    fn add(&mut self, key: &[u8], seq: u64, entry: &[u8]) -> Result<()> {
+    /// Adds an item; `is_left` if its value is still to be compressed.
+    fn add(&mut self, key: &[u8], seq: u64, entry: &[u8], is_left: bool) -> Result<()> {
         let merge = self.merge;
         if let Some((_, writer)) = &self.current {
             let full =
@@ -195,6 +223,7 @@ impl<'a, 'm> Writing<'a, 'm> {
                 self.finish_segment()?;
             }
         }
+        self.is_left |= is_left;
         self.last.clear();
         self.last.extend_from_slice(key);
         let (_, writer) = match &mut self.current {
@@ -212,11 +241,16 @@ impl<'a, 'm> Writing<'a, 'm> {
     }
 
     /// Writes a value into the value file of its fate; its new place.
-    fn move_value(&mut self, fate: usize, entry: &Entry<'_>, payload: &[u8]) -> Result<Place<'static>> {
-        let Place::Stored(old) = entry.place else {
-            return Err(Error::invalid("only a value that lies in another file can be moved"));
+    fn move_value(&mut self, key: &[u8], entry: &Entry<'_>, payload: &[u8]) -> Result<Place<'static>> {
+        let crc = match entry.place {
+            Place::Stored(old) => old.crc,
+            _ => crc32fast::hash(payload),
         };
-        if self.values.get(&fate).is_some_and(|writer| writer.len() >= VALUE_FILE) {
+        // What is compressed stays so, whatever is asked for by now.
+        let packs = entry.is_packed() || self.merge.is_left(key, entry);
+        let fate = (self.merge.rules.fate(key), packs);
+        self.moved += payload.len();
+        if self.values.get(&fate).is_some_and(|writer| writer.at() >= VALUE_FILE) {
             self.finish_values(fate)?;
         }
         let merge = self.merge;
@@ -230,20 +264,23 @@ impl<'a, 'm> Writing<'a, 'm> {
                 none.insert(writer)
             }
         };
-        Ok(Place::Stored(writer.add(payload, old.crc)?))
+        let pointer = if packs { writer.pack(payload, crc)? } else { writer.add(payload, crc)? };
+        Ok(Place::Stored(pointer))
     }
 
-    fn finish_values(&mut self, fate: usize) -> Result<()> {
+    fn finish_values(&mut self, fate: (usize, bool)) -> Result<()> {
         let Some(writer) = self.values.remove(&fate) else { return Ok(()) };
-        let number = writer.number();
+        let (number, filled) = (writer.number(), writer.filled());
         let len = writer.finish()?;
         self.done.values.push(ValueFile::open(self.merge.vfs, self.merge.dir, number, len)?);
-        self.done.value_records.push(ValueRecord { number, len });
+        self.done.value_records.push(ValueRecord { number, len, filled });
         Ok(())
     }
 
     fn finish_segment(&mut self) -> Result<()> {
-        let Some((number, writer)) = self.current.take() else { return Ok(()) };
+        let Some((number, mut writer)) = self.current.take() else { return Ok(()) };
+        let is_left = std::mem::take(&mut self.is_left);
+        writer.note_packed(if is_left { 0 } else { self.merge.packing.fingerprint() });
         writer.finish(self.merge.purged)?;
         let path = crate::segment::path(self.merge.dir, number);
         let segment = Segment::open(self.merge.vfs, &path, number)?;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::cover::Covers;
 use crate::entry::ValueHome;
+use crate::maintain::settle::Settling;
 use crate::maintain::space::Space;
 use crate::maintain::spent::share_ended;
 use crate::manifest::{LEVELS, Version};
@@ -41,16 +42,54 @@ pub(crate) enum Plan {
         level: usize,
         /// The files whose values move, where the merge passes over them.
         victims: BTreeSet<ValueHome>,
+        packs: Packs,
+        /// How many bytes of them lie in segments, or segments refer to, that have some to be compressed.
+        unsettled: u64,
     },
+}
+
+/// Whether a merge moves values to have them compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packs {
+    /// It does not: writers wait for it.
+    No,
+    /// As it passes over them.
+    Beside,
+    /// It is done for that alone.
+    Alone,
 }
 
 impl Plan {
     /// Moving the values of these files out, where it passes over them.
     pub(super) fn emptying(self, victims: BTreeSet<ValueHome>) -> Self {
         match self {
-            Self::Merge { inputs, level, .. } => Self::Merge { inputs, level, victims },
+            Self::Merge { inputs, level, packs, unsettled, victims: mut all } => {
+                all.extend(victims);
+                Self::Merge { inputs, level, packs, unsettled, victims: all }
+            }
             moved @ Self::Move { .. } => moved,
         }
+    }
+
+    /// Having values compressed, where it passes over them, if any are to be.
+    pub(super) fn packing(self, settling: &Settling<'_>, packs: Packs) -> Self {
+        match self {
+            Self::Merge { inputs, level, victims, .. } if settling.is_on() => {
+                let unsettled = inputs.iter().map(|segment| settling.unsettled(segment)).sum();
+                Self::Merge { inputs, level, victims, packs, unsettled }
+            }
+            as_it_is => as_it_is,
+        }
+    }
+
+    /// Whether it is done for nothing else than to have values compressed.
+    pub(crate) fn only_packs(&self) -> bool {
+        matches!(self, Self::Merge { packs: Packs::Alone, .. })
+    }
+
+    /// Whether anything is compressed by it.
+    pub(crate) fn packs_any(&self) -> bool {
+        matches!(self, Self::Merge { unsettled: 1.., .. })
     }
 
     fn inputs(&self) -> &[Arc<Segment>] {
@@ -64,32 +103,62 @@ impl Plan {
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::Move { .. } => 0,
-            Self::Merge { inputs, victims, .. } => {
-                let moved = |segment: &Arc<Segment>| held(segment, victims);
-                inputs.iter().map(|segment| segment.len() + moved(segment)).sum()
+            Self::Merge { inputs, victims, unsettled, .. } => {
+                // Some of what is to be compressed may lie in victims, too.
+                let moved: u64 = inputs.iter().map(|segment| held(segment, victims)).sum();
+                inputs.iter().map(|segment| segment.len()).sum::<u64>() + moved.max(*unsettled)
             }
         }
     }
 }
 
 /// The most urgent thing to do, if there is any.
-pub(crate) fn plan(version: &Version, space: &Space, sizes: &Sizes, now: u64) -> Option<Plan> {
-    let victims = space.victims(version, sizes);
-    let plan = level0(version, sizes, space.room.is_some())
-        .or_else(|| too_large(version, sizes))
-        .or_else(|| empty(version, &victims))
+pub(crate) fn plan(version: &Version, settling: &Settling<'_>, sizes: &Sizes, now: u64) -> Option<Plan> {
+    let victims = settling.space.victims(version, sizes);
+    // Values are compressed once nobody waits for anything else.
+    let due = merge_due(version, settling, &victims, sizes, now);
+    let plan = due.or_else(|| settle(version, settling, 1))?;
+    Some(plan.emptying(victims))
+}
+
+fn merge_due(
+    version: &Version,
+    settling: &Settling<'_>,
+    victims: &BTreeSet<ValueHome>,
+    sizes: &Sizes,
+    now: u64,
+) -> Option<Plan> {
+    let space = settling.space;
+    let is_disk_full = space.room.is_some();
+    let urgent = level0(version, sizes, is_disk_full).or_else(|| too_large(version, sizes));
+    if urgent.is_some() {
+        return urgent;
+    }
+    let plan = empty(version, victims)
         .or_else(|| space.room.and_then(|_| sink(version)))
         .or_else(|| hidden(version))
         .or_else(|| aged(version, now))
-        .or_else(|| small_run(version, sizes))?;
-    Some(plan.emptying(victims))
+        .or_else(|| small_run(version, space, sizes))?;
+    Some(plan.packing(settling, Packs::Beside))
+}
+
+/// Writes a segment anew, in its place, which has values that are still to be compressed.
+fn settle(version: &Version, settling: &Settling<'_>, from: usize) -> Option<Plan> {
+    let (level, segment) = settling.next(version, from)?;
+    Some(merge(vec![segment], level).packing(settling, Packs::Alone))
 }
 
 /// What else is to be done while nobody writes, so that the store gets small: level 0 is merged as soon as that
 /// may free a part of what it covers.
-pub(crate) fn plan_at_rest(version: &Version, space: &Space, sizes: &Sizes, now: u64) -> Option<Plan> {
-    plan(version, space, sizes, now).or_else(|| {
-        let plan = merge_level0(version, sizes)?;
+pub(crate) fn plan_at_rest(
+    version: &Version,
+    settling: &Settling<'_>,
+    sizes: &Sizes,
+    now: u64,
+) -> Option<Plan> {
+    let victims = settling.space.victims(version, sizes);
+    let level0 = || {
+        let plan = merge_level0(version, sizes)?.packing(settling, Packs::Beside);
         let newest = version.levels.first()?;
         let weight = |segments: &mut dyn Iterator<Item = &Arc<Segment>>| -> u64 {
             segments
@@ -99,8 +168,12 @@ pub(crate) fn plan_at_rest(version: &Version, space: &Space, sizes: &Sizes, now:
         let new = weight(&mut newest.iter());
         let old = weight(&mut plan.inputs().iter().skip(newest.len()));
         let pays = new >= sizes.rest_slack && new.saturating_mul(REST_PART) >= old;
-        pays.then(|| plan.emptying(space.victims(version, sizes)))
-    })
+        pays.then_some(plan)
+    };
+    let plan = merge_due(version, settling, &victims, sizes, now)
+        .or_else(level0)
+        .or_else(|| settle(version, settling, 0))?;
+    Some(plan.emptying(victims))
 }
 
 /// Writes the segment that holds most of the victims' values anew, in its place.
@@ -153,7 +226,7 @@ fn is_hidden(segment: &Segment, covers: &Covers) -> bool {
 }
 
 pub(super) fn merge(inputs: Vec<Arc<Segment>>, level: usize) -> Plan {
-    Plan::Merge { inputs, level, victims: BTreeSet::new() }
+    Plan::Merge { inputs, level, victims: BTreeSet::new(), packs: Packs::No, unsettled: 0 }
 }
 
 /// How many bytes of values in these files a segment refers to.
@@ -303,7 +376,9 @@ fn too_large(version: &Version, sizes: &Sizes) -> Option<Plan> {
     None
 }
 
-fn small_run(version: &Version, sizes: &Sizes) -> Option<Plan> {
+/// Merges many small neighbours, and the small value files that they refer to, which short runs of a program leave when
+/// values are compressed.
+fn small_run(version: &Version, space: &Space, sizes: &Sizes) -> Option<Plan> {
     // What comes out must be fewer segments by far, or the same run would be found again for ever.
     let shrinks = |run: &[Arc<Segment>]| {
         let bytes: u64 = run.iter().map(|segment| segment.len()).sum();
@@ -314,9 +389,16 @@ fn small_run(version: &Version, sizes: &Sizes) -> Option<Plan> {
         for (level, segments) in version.levels.iter().enumerate().skip(1) {
             let mut runs = segments.split(|segment| segment.len() > class);
             if let Some(run) = runs.find(|run| run.len() >= RUN && shrinks(run)) {
-                return Some(merge(run.to_vec(), level));
+                let stored = run.iter().flat_map(|segment| segment.properties().stored());
+                let homes = stored.map(|(home, _)| home).filter(|home| is_small_file(space, *home));
+                return Some(merge(run.to_vec(), level).emptying(homes.collect()));
             }
         }
     }
     None
+}
+
+fn is_small_file(space: &Space, home: ValueHome) -> bool {
+    let small = |filled: &u64| CLASSES.last().is_some_and(|class| filled <= class);
+    matches!(home, ValueHome::Moved(_)) && space.filled.get(&home).is_some_and(small)
 }

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::entry::ValueHome;
 use crate::manifest::{State, Version};
 use crate::options::Sizes;
-use crate::values::HEADER_LEN;
 
 /// The bytes of values that were put into each complete log and each value file.
 #[derive(Clone, Debug, Default)]
@@ -20,9 +19,7 @@ impl Space {
     pub(crate) fn of(state: &State) -> Self {
         let logs = state.logs.values().filter(|log| state.is_flushed(log));
         let logs = logs.map(|log| (ValueHome::Log(log.number), log.filled));
-        let values = state.values.values();
-        let values =
-            values.map(|file| (ValueHome::Moved(file.number), file.len.saturating_sub(HEADER_LEN as u64)));
+        let values = state.values.values().map(|file| (ValueHome::Moved(file.number), file.filled));
         Self { filled: logs.chain(values).collect(), room: None }
     }
 

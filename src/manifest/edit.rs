@@ -46,6 +46,8 @@ pub(crate) struct ValueRecord {
     pub(crate) number: u64,
     /// Its length in bytes.
     pub(crate) len: u64,
+    /// How many bytes of metadata and values were put into it.
+    pub(crate) filled: u64,
 }
 
 /// Everything before this place in the logs is in segments.

@@ -69,7 +69,7 @@ impl State {
     /// No fewer bytes than [`snapshot`](State::snapshot) takes when it is encoded.
     pub(crate) fn weight(&self) -> u64 {
         // Numbers take nine bytes at most, and these are all that a record has.
-        let (log, segment, values) = (5 * 9 + 1, 2 * 9 + 1, 2 * 9);
+        let (log, segment, values) = (5 * 9 + 1, 2 * 9 + 1, 3 * 9);
         let records = self.logs.len() * log + self.segments.len() * segment + self.values.len() * values;
         let keys = |cover: &Cover| cover.start.len() + cover.end.as_ref().map_or(0, Vec::len);
         let covers: usize = self.covers.iter().map(|cover| keys(cover) + 64).sum();

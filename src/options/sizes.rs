@@ -59,6 +59,8 @@ impl Preset {
 pub struct Sizes {
     /// Values (with their metadata) shorter than this lie in the entry itself.
     pub inline_limit: usize,
+    /// Values (with their metadata) shorter than this are not worth compressing: to refer to them takes a third of it.
+    pub pack_limit: usize,
     /// What the first log reserves; each next log doubles it.
     pub first_log: usize,
     /// What a log reserves at most, unless one batch is larger.
@@ -87,6 +89,8 @@ pub struct Sizes {
     pub dead_slack: u64,
     /// So many bytes in level 0 are nothing to be done about at rest.
     pub rest_slack: u64,
+    /// Less than so many bytes that closing puts into a segment are compressed only when that is merged.
+    pub settle_least: u64,
     /// A store whose last log is no longer than this when it is closed has that log folded into a segment.
     pub fold_limit: usize,
 }
@@ -106,6 +110,7 @@ impl Sizes {
         let memtable = (limit / 16).min(LARGEST_MEMTABLE);
         Self {
             inline_limit: 128,
+            pack_limit: 48,
             first_log: 256 * KIB,
             full_log: 64 * MIB,
             memtable,
@@ -120,6 +125,7 @@ impl Sizes {
             dead_part: 4,
             dead_slack: 16 * MIB as u64,
             rest_slack: 256 * KIB as u64,
+            settle_least: 16 * KIB as u64,
             fold_limit: MIB.min(limit / 32),
         }
     }

@@ -113,6 +113,8 @@ impl Reading<'_, '_> {
             self.inspector.read(len);
         }
         if let Some(properties) = properties.filter(|_| self.whole) {
+            // What merges did, the entries do not tell.
+            self.summary.note_packed(properties.packed);
             let found = std::mem::take(&mut self.summary).finish(first_key, last.key, properties.purged);
             if found != *properties {
                 let keys = (Some(&*found.first_key), Some(&*found.last_key));

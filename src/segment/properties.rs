@@ -36,6 +36,8 @@ pub(crate) struct Properties {
     pub(crate) expiring: u64,
     /// Nothing in it is hidden by ranges that were deleted up to this operation.
     pub(crate) purged: u64,
+    /// The fingerprint of the rules by which no value in it is left to be compressed; zero: nobody knows.
+    pub(crate) packed: u64,
     /// How many bytes of each log the items refer to, by log.
     pub(crate) logs: Vec<(u64, u64)>,
     /// How many bytes of each value file the items refer to, by file.
@@ -97,6 +99,10 @@ impl Summary {
         if let Place::Stored(pointer) = entry.place {
             *self.stored.entry(pointer.home).or_default() += entry.payload_len();
         }
+    }
+
+    pub(super) fn note_packed(&mut self, by: u64) {
+        self.properties.packed = by;
     }
 
     pub(super) fn entries(&self) -> u64 {

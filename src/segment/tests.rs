@@ -282,7 +282,7 @@ fn a_segment_may_be_empty() {
 fn properties_sum_the_entries_up() {
     let vfs = MemVfs::new();
     let mut writer = SegmentWriter::create(&vfs, Path::new(PATH)).unwrap();
-    let logged = |log| Place::Stored(Pointer { home: ValueHome::Log(log), offset: 1, crc: 2 });
+    let logged = |log| Place::Stored(Pointer { home: ValueHome::Log(log), offset: 1, within: None, crc: 2 });
     let plain = Entry { meta_len: 5, value_len: 100, place: logged(3), ..Entry::tombstone(50) };
     let entries =
         [plain, Entry { expires: 90, ..plain }, Entry { place: logged(1), ..plain }, Entry::tombstone(60)];

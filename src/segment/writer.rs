@@ -108,6 +108,11 @@ impl SegmentWriter {
         Error::corruption(format!("cannot write {path}: the entry of key '{}' {what}", Printable(key)))
     }
 
+    /// Says by which rules nothing in it is left to be compressed.
+    pub(crate) fn note_packed(&mut self, by: u64) {
+        self.summary.note_packed(by);
+    }
+
     /// About the file's length if it were finished now.
     pub(crate) fn size_estimate(&self) -> usize {
         let blocks = self.at() as usize + self.block.len();

@@ -7,7 +7,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::error::Result;
 use crate::key::prefix_end;
-use crate::maintain::{Compaction, Plan, Space};
+use crate::maintain::{Compaction, Plan, Settling};
 use crate::store::shared::Shared;
 use crate::store::view::View;
 
@@ -45,7 +45,13 @@ enum Wanted {
 
 impl Compacting {
     /// The next thing to do for it, if it is not done.
-    pub(crate) fn plan(&self, view: &View, space: &Space, next_segment: u64, now: u64) -> Option<Plan> {
+    pub(crate) fn plan(
+        &self,
+        view: &View,
+        settling: &Settling<'_>,
+        next_segment: u64,
+        now: u64,
+    ) -> Option<Plan> {
         let mut state = self.state.lock();
         if let Some(Wanted::Asked { prefix, seq, next_log }) = &state.wanted {
             if view.frozen.first().is_some_and(|oldest| oldest.seq <= *seq) {
@@ -56,8 +62,8 @@ impl Compacting {
             state.wanted = Some(Wanted::Begun(begun));
         }
         let Some(Wanted::Begun(wanted)) = &mut state.wanted else { return None };
-        let plan = wanted.plan(&view.version, space, next_segment, now);
-        let left = if plan.is_some() { wanted.left(&view.version, space, now) } else { 0 };
+        let plan = wanted.plan(&view.version, settling, next_segment, now);
+        let left = if plan.is_some() { wanted.left(&view.version, settling, now) } else { 0 };
         // What was left before and is not now was read.
         state.done += state.left.saturating_sub(left);
         state.left = left;

@@ -17,6 +17,9 @@ use crate::store::view::{Frozen, View};
 /// 0 is so crowded that every later read would pay for it.
 const CLOSING_MERGE: u64 = 32 << 20;
 
+/// And so much is compressed then: a second's work.
+const CLOSING_PACKS: u64 = 256 << 20;
+
 /// A flush begins a new segment so many times at most where it would span one of the last level: new records
 /// that come in key order are not to be held up by old keys in the same memtable.
 const FLUSH_CUTS: usize = 3;
@@ -44,7 +47,7 @@ impl Shared {
             is_bottom: Box::new(|key| home_level(version, claim, key, key) == LEVELS - 1),
             fences: version.levels.last().map(|level| level.to_vec()).unwrap_or_default(),
             most_cuts: FLUSH_CUTS,
-            rehome: Box::new(|_, _, entry| inline(folded, entry)),
+            rehome: Box::new(|key, _, entry| self.fold_value(folded, key, entry)),
             covers: Covers::new(covers),
             purged: frozen.seq,
             ..self.merge(&version.rules, |first, last| home_level(version, claim, first, last))
@@ -104,14 +107,41 @@ impl Shared {
         while self.flush_oldest((self.view().frozen.len() == 1).then_some(&folded), None)? {}
         self.drop_unused(unused)?;
         self.drop_spent(&[])?;
-        while let Some(plan) = self.plan()
-            && (plan.bytes() <= CLOSING_MERGE || self.is_crowded())
-        {
+        let mut left = CLOSING_PACKS;
+        while let Some(plan) = self.plan() {
+            let bytes = plan.bytes();
+            let most = if plan.packs_any() { left } else { CLOSING_MERGE };
+            if bytes > most && !self.is_crowded() {
+                break;
+            }
             self.run(&plan, false)?;
+            left = left.saturating_sub(if plan.packs_any() { bytes } else { 0 });
         }
         // Space only: the one that there is says the same.
         let _ = self.manifest.lock().shrink();
         Ok(())
+    }
+
+    /// Where a value goes in the last flush: out of a log that is folded, it is compressed or goes into the segment.
+    fn fold_value<'v>(
+        &self,
+        folded: Option<&'v BTreeMap<u64, LogFile>>,
+        key: &[u8],
+        entry: &Entry<'_>,
+    ) -> Result<Fate<'v>> {
+        let Some(folded) = folded else { return Ok(Fate::Stay) };
+        let bytes: usize = folded.values().map(|log| log.mapping.published()).sum();
+        let is_worth_a_file = bytes as u64 >= self.options.sizes.settle_least;
+        let packs = is_worth_a_file && self.packing.packs(key, entry.payload_len());
+        match entry.place {
+            Place::Inline(payload) if packs => Ok(Fate::Move(payload.to_vec().into())),
+            Place::Stored(pointer @ Pointer { home: ValueHome::Log(number), .. }) => {
+                let Some(log) = folded.get(&number) else { return Ok(Fate::Stay) };
+                let payload = log.payload(&pointer, entry.payload_len())?.into();
+                Ok(if packs { Fate::Move(payload) } else { Fate::Inline(payload) })
+            }
+            _ => Ok(Fate::Stay),
+        }
     }
 
     pub(crate) fn drop_unused(&self, unused: Option<u64>) -> Result<()> {
@@ -123,12 +153,4 @@ impl Shared {
         let _ = self.vfs.remove(&crate::log::path(&self.dir, number));
         Ok(())
     }
-}
-
-fn inline<'v>(folded: Option<&'v BTreeMap<u64, LogFile>>, entry: &Entry<'_>) -> Result<Fate<'v>> {
-    let Place::Stored(pointer @ Pointer { home: ValueHome::Log(number), .. }) = entry.place else {
-        return Ok(Fate::Stay);
-    };
-    let log = folded.and_then(|folded| folded.get(&number));
-    log.map_or(Ok(Fate::Stay), |log| Ok(Fate::Inline(log.payload(&pointer, entry.payload_len())?)))
 }

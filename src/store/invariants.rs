@@ -7,9 +7,10 @@ use crate::entry::ValueHome;
 use crate::error::Result;
 use crate::key::Printable;
 use crate::manifest::State;
-use crate::segment::SegmentCursor;
+use crate::options::Packing;
+use crate::segment::{Segment, SegmentCursor};
 use crate::store::shared::Shared;
-use crate::store::view::View;
+use crate::store::view::{View, decode};
 
 impl Shared {
     /// What does not hold; nothing, if all is well. It reads every entry.
@@ -23,6 +24,7 @@ impl Shared {
         check_live(&state, &view, &mut broken);
         check_covers(&state, &view, &mut broken);
         check_order(&view, &mut broken)?;
+        check_packed(&view, &self.packing, &mut broken)?;
         Ok(broken)
     }
 }
@@ -95,6 +97,25 @@ fn check_covers(state: &State, view: &View, broken: &mut Vec<String>) {
     if settled != held {
         broken.push(format!("of covers, {settled:?} are in the view, {held:?} in the version"));
     }
+}
+
+/// Where a segment says that nothing in it is left to be compressed, nothing is.
+fn check_packed(view: &View, packing: &Packing, broken: &mut Vec<String>) -> Result<()> {
+    let by = packing.fingerprint();
+    let says_so = |segment: &Segment| by != 0 && segment.properties().packed == by;
+    for (_, segment) in view.version.segments().filter(|(_, segment)| says_so(segment)) {
+        let mut cursor = SegmentCursor::new(segment.clone());
+        cursor.seek_first()?;
+        while cursor.valid() {
+            let entry = decode(cursor.key(), cursor.value())?;
+            if !entry.is_packed() && packing.packs(cursor.key(), entry.payload_len()) {
+                let key = Printable(cursor.key());
+                broken.push(format!("segment {}: the value of '{key}' is not compressed", segment.number()));
+            }
+            cursor.next()?;
+        }
+    }
+    Ok(())
 }
 
 /// Of a key, what is deeper is older; and what a segment was purged of is not in it.

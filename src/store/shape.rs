@@ -9,7 +9,8 @@ use crate::cursor::Source;
 use crate::entry::{Entry, Place, ValueHome};
 use crate::error::{ErrorKind, Result};
 use crate::maintain::{
-    Claim, Fate, Merge, Output, Plan, Rehome, Space, covered, ended, is_bottom, plan, plan_at_rest,
+    Claim, Fate, Merge, Output, Packs, Plan, Rehome, Settling, Space, covered, ended, is_bottom, plan,
+    plan_at_rest,
 };
 use crate::manifest::{Edit, LogRecord, SegmentRecord, State, Version};
 use crate::options::Sizes;
@@ -76,29 +77,44 @@ impl Shared {
         self.options.sizes.level0_segments.max(1)
     }
 
-    pub(crate) fn plan(&self) -> Option<Plan> {
+    /// The files that values may be moved out of.
+    fn space(&self) -> Space {
         let mut space = Space::of(self.manifest.lock().state());
         // What holds a value that can no longer be read stays as it is.
         let damaged = self.damaged.lock();
         space.filled.retain(|home, _| !damaged.contains(home));
+        space
+    }
+
+    pub(crate) fn plan(&self) -> Option<Plan> {
+        // Until a log goes, what was compressed is there twice.
+        let has_room = |plan: &Plan| self.reserve.free().is_none_or(|free| free / 2 >= plan.bytes());
+        self.plan_any().filter(|plan| !plan.only_packs() || has_room(plan))
+    }
+
+    fn plan_any(&self) -> Option<Plan> {
+        let mut space = self.space();
         let (view, now) = (self.view(), self.vfs.now());
-        let sizes = &self.options.sizes;
+        let (sizes, packing) = (&self.options.sizes, &self.packing);
+        if self.relief.is_full() && !self.is_resting() {
+            space.room = self.reserve.free();
+        }
+        let settling = Settling::new(packing, &space, sizes);
         if self.is_resting() {
-            return plan_at_rest(&view.version, &space, &sizes.at_rest(), now);
+            return plan_at_rest(&view.version, &settling, &sizes.at_rest(), now);
         }
         if !self.is_crowded()
             && let Some(plan) =
-                self.compaction.plan(&view, &space, self.next_segment.load(Ordering::Relaxed), now)
+                self.compaction.plan(&view, &settling, self.next_segment.load(Ordering::Relaxed), now)
         {
             return Some(plan);
         }
         if self.relief.is_full() {
             // Space is worth any work, and there is little to do it with.
             let sizes = Sizes { dead_slack: 0, level0_segments: 1, ..*sizes };
-            space.room = self.reserve.free();
-            return plan(&view.version, &space, &sizes, now);
+            return plan(&view.version, &settling, &sizes, now);
         }
-        plan(&view.version, &space, sizes, now)
+        plan(&view.version, &settling, sizes, now)
     }
 
     /// A merge that drops nothing but old versions, moves no value, and does nothing else meanwhile.
@@ -116,6 +132,7 @@ impl Shared {
             most_cuts: usize::MAX,
             now: self.vfs.now(),
             rules,
+            packing: &self.packing,
             segment_size: self.options.sizes.segment,
             segment_memory: self.options.sizes.segment_memory,
             next_number: Box::new(|| self.next_segment.fetch_add(1, Ordering::Relaxed)),
@@ -144,7 +161,7 @@ impl Shared {
                 self.meters.segment_moved();
                 Ok(())
             }
-            Plan::Merge { inputs, level, victims } => {
+            Plan::Merge { inputs, level, victims, packs, .. } => {
                 let (view, began) = (self.view(), self.meters.merge_begins(inputs));
                 let (covers, purged) = (Covers::new(view.version.covers.clone()), view.version.settled);
                 let cursors = inputs.iter().map(|input| source(input, &covers));
@@ -157,7 +174,12 @@ impl Shared {
                     self.drop_spent(inputs)?;
                     self.flush_waiting(Some(&claim)).map(drop)
                 });
-                let rehome: Rehome<'_> = Box::new(|_, _, entry| Ok(self.fate(&view, victims, entry)));
+                let moving = Moving {
+                    victims,
+                    unpacked: if *packs == Packs::No { Space::default() } else { self.space() },
+                    packs: *packs != Packs::No,
+                };
+                let rehome: Rehome<'_> = Box::new(|key, _, entry| Ok(self.fate(&view, &moving, key, entry)));
                 let is_bottom = Box::new(|key: &[u8]| is_bottom(&view.version, *level, key));
                 let fences = fences(&view.version, *level, inputs);
                 let sources = cursors.collect();
@@ -179,13 +201,15 @@ impl Shared {
         }
     }
 
-    fn fate<'v>(&self, view: &'v View, victims: &BTreeSet<ValueHome>, entry: &Entry<'_>) -> Fate<'v> {
+    fn fate<'v>(&self, view: &'v View, moving: &Moving<'_>, key: &[u8], entry: &Entry<'_>) -> Fate<'v> {
+        let packs = moving.packs && !entry.is_packed() && self.packing.packs(key, entry.payload_len());
         match entry.place {
-            Place::Stored(pointer) if victims.contains(&pointer.home) => {
+            Place::Inline(payload) if packs => Fate::Move(payload.to_vec().into()),
+            Place::Stored(pointer) if moving.moves(pointer.home, packs) => {
                 match view.payload(&pointer, entry.payload_len()) {
-                    Ok((_, payload)) => {
+                    Ok((mapping, payload)) => {
                         self.meters.value_moved();
-                        Fate::Move(payload)
+                        Fate::Move(payload.within(mapping))
                     }
                     // Whoever reads it is told; a repair may want what is left. It is not tried again.
                     Err(_) => {
@@ -306,6 +330,20 @@ impl Shared {
         for path in dropped.chain(leftovers.unnamed) {
             let _ = self.vfs.remove(&path);
         }
+    }
+}
+
+/// The values that a merge moves.
+struct Moving<'a> {
+    victims: &'a BTreeSet<ValueHome>,
+    /// Whether those are among them that are still to be compressed, and out of which files.
+    packs: bool,
+    unpacked: Space,
+}
+
+impl Moving<'_> {
+    fn moves(&self, home: ValueHome, packs: bool) -> bool {
+        self.victims.contains(&home) || (packs && self.unpacked.filled.contains_key(&home))
     }
 }
 

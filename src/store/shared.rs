@@ -12,7 +12,7 @@ use crate::entry::ValueHome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Position;
 use crate::manifest::Manifest;
-use crate::options::{Options, SyncPolicy};
+use crate::options::{Options, Packing, SyncPolicy};
 use crate::reserve::Reserve;
 use crate::store::admit::Waiting;
 use crate::store::background::Background;
@@ -31,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) vfs: Arc<dyn Vfs>,
     pub(crate) dir: PathBuf,
     pub(crate) options: Options,
+    pub(crate) packing: Packing,
     /// Taken before `manifest`, which is taken before `view`.
     pub(crate) writer: Mutex<Writer>,
     /// Told when a flush ended, well or not.
@@ -89,6 +90,7 @@ impl Shared {
             visible: AtomicU64::new(parts.writer.seq()),
             vfs: parts.vfs,
             dir: parts.dir,
+            packing: options.packing.clone().of_at_least(options.sizes.pack_limit as u64),
             options: parts.options,
             writer: Mutex::new(parts.writer),
             flushed: Condvar::new(),

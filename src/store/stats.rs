@@ -69,6 +69,9 @@ pub struct Stats {
     pub value_files: usize,
     /// Bytes in value files.
     pub value_bytes: u64,
+    /// Bytes of values, with their metadata, that were put into these files: more than
+    /// [`value_bytes`](Stats::value_bytes), as far as they were compressed.
+    pub value_bytes_unpacked: u64,
     /// Bytes of values, with their metadata, that segments refer to in value files and in those logs of
     /// which everything is flushed.
     pub live_bytes: u64,
@@ -127,6 +130,7 @@ impl Stats {
             log_bytes,
             value_files: view.version.values.len(),
             value_bytes,
+            value_bytes_unpacked: state.values.values().map(|file| file.filled).sum(),
             live_bytes,
             dead_bytes,
             reclaimable_bytes: reclaimable(view, &space),
@@ -147,13 +151,20 @@ impl Stats {
 /// What the files that hold dead values weigh more than their live ones.
 fn reclaimable(view: &View, space: &Space) -> u64 {
     let live = view.version.live_bytes();
-    let len = |home: &ValueHome| match home {
-        ValueHome::Log(number) => view.log(*number).map(|log| log.mapping.published()),
-        ValueHome::Moved(number) => view.version.values.get(number).map(|file| file.mapping.len()),
+    // How long a file is, and how much of it what lives takes.
+    let weigh = |home: &ValueHome, live: u64, filled: u64| match home {
+        ValueHome::Log(number) => Some((view.log(*number)?.mapping.published() as u64, live)),
+        ValueHome::Moved(number) => {
+            let len = view.version.values.get(number)?.mapping.len() as u64;
+            // Compressed, it is taken to weigh its part.
+            let part = u128::from(live) * u128::from(len) / u128::from(filled.max(1));
+            Some((len, live.min(part as u64)))
+        }
     };
     let spare = space.filled.iter().filter_map(|(home, filled)| {
         let live = live.get(home).copied().unwrap_or(0);
-        (live < *filled).then(|| len(home).map(|len| (len as u64).saturating_sub(live)))?
+        let (len, lives) = if live < *filled { weigh(home, live, *filled)? } else { return None };
+        Some(len.saturating_sub(lives))
     });
     spare.sum()
 }

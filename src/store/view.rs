@@ -21,6 +21,7 @@ use crate::segment::{Segment, key_hash};
 use crate::store::room::Gauge;
 use crate::store::value::{Home, Stat, Value};
 use crate::store::write::Tables;
+use crate::values::{Blocks, Payload};
 use crate::vfs::{Mapping, Vfs};
 
 /// A memtable that takes no more writes and waits for its flush.
@@ -51,6 +52,7 @@ pub(crate) struct View {
     pub(crate) covers: Arc<Covers>,
     /// What all iterators of the store take.
     pub(crate) iterators: Arc<Gauge>,
+    pub(crate) blocks: Arc<Blocks>,
 }
 
 /// Where the encoded entry lies, for those who want to keep it.
@@ -71,7 +73,7 @@ impl View {
         let covers = version.covers.iter().chain(waiting).chain(&tables.covers).cloned();
         let covers = Arc::new(Covers::new(covers.collect()));
         let (active, iterators) = (tables.table.table().clone(), tables.iterators.clone());
-        Self { active, frozen, version, logs, covers, iterators }
+        Self { active, frozen, version, logs, covers, iterators, blocks: tables.blocks.clone() }
     }
 
     /// The length of all files, as far as they are written.
@@ -187,7 +189,7 @@ impl View {
     #[inline]
     pub(crate) fn bytes(&self, key: &[u8], pointer: &Pointer, len: u64) -> Result<Cow<'_, [u8]>> {
         match self.payload(pointer, len) {
-            Ok((_, payload)) => Ok(Cow::Borrowed(payload)),
+            Ok((mapping, payload)) => Ok(payload.within(mapping)),
             Err(error) => Err(of_key(key, &error)),
         }
     }
@@ -195,22 +197,25 @@ impl View {
     /// The payload that a pointer means, checked.
     pub(crate) fn stored(&self, key: &[u8], pointer: &Pointer, len: u64) -> Result<Home> {
         let (mapping, payload) = self.payload(pointer, len).map_err(|error| of_key(key, &error))?;
-        let start = pointer.offset as usize;
-        Ok(Home::Mapped(mapping.clone(), start..start + payload.len()))
+        Ok(match payload {
+            Payload::Mapped(range) => Home::Mapped(mapping.clone(), range),
+            Payload::Owned(bytes) => Home::Owned(bytes),
+        })
     }
 
-    /// The bytes that a pointer means, checked, and the mapping that they lie in.
-    pub(crate) fn payload(&self, pointer: &Pointer, len: u64) -> Result<(&Arc<Mapping>, &[u8])> {
+    /// The bytes that a pointer means, checked, and the mapping that they lie in or were decompressed from.
+    pub(crate) fn payload(&self, pointer: &Pointer, len: u64) -> Result<(&Arc<Mapping>, Payload)> {
         let missing = |name| Error::corruption(format!("{name} is missing; restore it from a backup"));
         match pointer.home {
             ValueHome::Log(number) => {
                 let log = self.log(number).ok_or_else(|| missing(crate::log::name(number)))?;
-                Ok((&log.mapping, log.payload(pointer, len)?))
+                let (start, bytes) = (pointer.offset as usize, log.payload(pointer, len)?);
+                Ok((&log.mapping, Payload::Mapped(start..start + bytes.len())))
             }
             ValueHome::Moved(number) => {
                 let file = self.version.values.get(&number);
                 let file = file.ok_or_else(|| missing(crate::values::name(number)))?;
-                Ok((&file.mapping, file.payload(pointer, len)?))
+                Ok((&file.mapping, file.payload(pointer, len, &self.blocks)?))
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::store::relief::Hope;
 use crate::store::room::Gauge;
 use crate::store::shared::Shared;
 use crate::store::view::Frozen;
+use crate::values::Blocks;
 
 /// How often writers look whether merges fall behind, in bytes of log.
 const PACE_STEP: u64 = 64 << 10;
@@ -50,6 +51,7 @@ pub(crate) struct Writer {
 pub(crate) struct Tables {
     pool: Arc<ChunkPool>,
     pub(crate) iterators: Arc<Gauge>,
+    pub(crate) blocks: Arc<Blocks>,
     pub(crate) table: MemtableWriter,
     /// The newest sequence number given out.
     pub(crate) seq: u64,
@@ -71,8 +73,8 @@ impl Tables {
         let iterators = Gauge::new(sizes.iterators);
         let (table, _) = memtable(&pool);
         let (filled, covers, inline_limit) = (BTreeMap::new(), Vec::new(), sizes.inline_limit);
-        let entry = Vec::new();
-        Self { pool, iterators, table, seq, time, filled, covers, logged: 0, inline_limit, entry }
+        let (entry, blocks) = (Vec::new(), Arc::default());
+        Self { pool, iterators, blocks, table, seq, time, filled, covers, logged: 0, inline_limit, entry }
     }
 
     /// Whether the memtable is due for a flush: it is full, or refers to much log.
@@ -113,7 +115,7 @@ impl Tables {
                 return Ok(());
             }
             Action::Put { expires, content_type, meta_len, value_len, crc, offset } => {
-                let pointer = Pointer { home: ValueHome::Log(log.id.number), offset, crc };
+                let pointer = Pointer { home: ValueHome::Log(log.id.number), offset, within: None, crc };
                 let len = u64::from(meta_len) + u64::from(value_len);
                 *self.filled.entry(log.id.number).or_default() += len;
                 let place = if len < self.inline_limit as u64 {

@@ -1,16 +1,22 @@
-//! A value file as readers see it, and what vouches for a value wherever it lies.
+//! A value file as readers see it.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::codec::{Malformed, Reader};
 use crate::entry::Pointer;
 use crate::error::{Error, ErrorKind, Result};
+use crate::values::blocks::Blocks;
+use crate::values::payload::{Payload, payload};
 use crate::vfs::{Mapping, Vfs};
 
 const MAGIC: &[u8; 8] = b"SILTVAL\0";
 const VERSION: u32 = 1;
-pub(crate) const HEADER_LEN: usize = 24;
+pub(crate) const HEADER_LEN: usize = 32;
+
+/// Where the salt is in the header.
+const SALT: Range<usize> = 20..28;
 
 /// An open value file.
 #[derive(Debug)]
@@ -63,42 +69,25 @@ impl ValueFile {
     }
 
     /// The metadata and value that a pointer means, once their checksum vouched for them.
-    pub(crate) fn payload(&self, pointer: &Pointer, len: u64) -> Result<&[u8]> {
-        payload(&self.mapping, || name(self.number), pointer, len)
+    pub(crate) fn payload(&self, pointer: &Pointer, len: u64, blocks: &Blocks) -> Result<Payload> {
+        payload(&self.mapping, || name(self.number), pointer, len, blocks)
     }
 }
 
-/// The bytes that a pointer into this file means, once their checksum vouched for them. The file's `name` is asked
-/// for only to tell of damage: to make it costs as much as all the rest.
-pub(crate) fn payload<'a>(
-    mapping: &'a Mapping,
-    name: impl FnOnce() -> String,
-    pointer: &Pointer,
-    len: u64,
-) -> Result<&'a [u8]> {
-    let bytes = usize::try_from(pointer.offset)
-        .ok()
-        .zip(usize::try_from(len).ok())
-        .and_then(|(start, len)| mapping.get(start..start.checked_add(len)?));
-    let why = match bytes {
-        Some(bytes) if crc32fast::hash(bytes) == pointer.crc => return Ok(bytes),
-        Some(_) => "its checksum does not match",
-        None => "the file is too short",
-    };
-    let (file, offset) = (name(), pointer.offset);
-    Err(Error::corruption(format!(
-        "{file}: the value at offset {offset} is damaged ({why}); restore it from a backup"
-    )))
-}
-
-pub(super) fn header(number: u64) -> [u8; HEADER_LEN] {
+pub(super) fn header(number: u64, salt: u64) -> [u8; HEADER_LEN] {
     let mut bytes = [0; HEADER_LEN];
     bytes[..8].copy_from_slice(MAGIC);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
     bytes[12..20].copy_from_slice(&number.to_le_bytes());
-    let crc = crc32fast::hash(&bytes[..20]);
-    bytes[20..].copy_from_slice(&crc.to_le_bytes());
+    bytes[SALT].copy_from_slice(&salt.to_le_bytes());
+    let crc = crc32fast::hash(&bytes[..28]);
+    bytes[28..].copy_from_slice(&crc.to_le_bytes());
     bytes
+}
+
+/// What the checksums of a file's blocks begin with. If the header is damaged they do not hold, or it is all the same.
+pub(super) fn salt(bytes: &[u8]) -> u64 {
+    bytes.get(SALT).and_then(<[u8]>::first_chunk).map_or(0, |salt| u64::from_le_bytes(*salt))
 }
 
 fn version(bytes: &[u8], number: u64) -> Result<u32, Malformed> {

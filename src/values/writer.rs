@@ -1,10 +1,14 @@
 //! Writing a value file: payloads in, one file out.
+//!
+//! A short payload goes into a block with its neighbours. One that is longer than such a block has blocks of its own;
+//! if none of its parts shrinks, a single one, out of which it is read where it lies.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::entry::{Pointer, ValueHome};
 use crate::error::{Error, Result};
+use crate::values::block::{BlockId, MOST, Packer, TARGET, raw_head};
 use crate::values::file::{header, path};
 use crate::vfs::{File, Vfs};
 
@@ -21,6 +25,12 @@ pub(crate) struct ValueWriter {
     written: u64,
     /// What comes next in it.
     buffer: Vec<u8>,
+    /// What comes behind that, once it is a block.
+    block: Vec<u8>,
+    packer: Packer,
+    salt: u64,
+    /// How many bytes of metadata and values were put into it.
+    filled: u64,
 }
 
 impl ValueWriter {
@@ -29,7 +39,10 @@ impl ValueWriter {
         let path = path(dir, number);
         let created = vfs.create(&path);
         let file = created.map_err(|error| Error::io(format!("cannot create {}", path.display()), error))?;
-        Ok(Self { file, path, number, written: 0, buffer: header(number).into() })
+        let salt = vfs.random();
+        let buffer = header(number, salt).into();
+        let (block, packer) = (Vec::new(), Packer::default());
+        Ok(Self { file, path, number, written: 0, buffer, block, packer, salt, filled: 0 })
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -40,24 +53,89 @@ impl ValueWriter {
         &self.path
     }
 
-    /// The file's length if it were finished now.
-    pub(crate) fn len(&self) -> u64 {
+    /// How many bytes of metadata and values were put into it.
+    pub(crate) fn filled(&self) -> u64 {
+        self.filled
+    }
+
+    /// How much is written, but for the block that is being gathered: the next one begins there.
+    pub(crate) fn at(&self) -> u64 {
         self.written + self.buffer.len() as u64
     }
 
-    /// Takes in a payload whose checksum was verified; where it lies now.
+    /// Takes in a payload whose checksum was verified, as it is; where it lies now.
     pub(crate) fn add(&mut self, payload: &[u8], crc: u32) -> Result<Pointer> {
-        let pointer = Pointer { home: ValueHome::Moved(self.number), offset: self.len(), crc };
-        if self.buffer.len() + payload.len() > CHUNK {
-            self.write()?;
+        self.end_block()?;
+        let pointer = self.pointer(crc, None);
+        self.filled += payload.len() as u64;
+        self.append(payload)?;
+        Ok(pointer)
+    }
+
+    /// The same, compressed.
+    pub(crate) fn pack(&mut self, payload: &[u8], crc: u32) -> Result<Pointer> {
+        if payload.is_empty() {
+            // Behind the end of a block there is nothing, not even nothing.
+            return Ok(self.pointer(crc, None));
         }
-        if payload.len() > CHUNK {
-            self.write_all(payload)?;
-            self.written += payload.len() as u64;
+        if self.block.len() + payload.len() > TARGET {
+            self.end_block()?;
+        }
+        let pointer = self.pointer(crc, Some(self.block.len() as u32));
+        self.filled += payload.len() as u64;
+        if payload.len() > TARGET {
+            self.pack_long(payload)?;
         } else {
-            self.buffer.extend_from_slice(payload);
+            self.block.extend_from_slice(payload);
         }
         Ok(pointer)
+    }
+
+    fn pointer(&self, crc: u32, within: Option<u32>) -> Pointer {
+        Pointer { home: ValueHome::Moved(self.number), offset: self.at(), within, crc }
+    }
+
+    fn id(&self) -> BlockId {
+        BlockId { salt: self.salt, offset: self.at() }
+    }
+
+    fn pack_long(&mut self, payload: &[u8]) -> Result<()> {
+        if !payload.chunks(MOST).any(|part| self.packer.pack(part).is_some()) {
+            let head = raw_head(payload.len(), self.id());
+            self.append(&head)?;
+            return self.append(payload);
+        }
+        for part in payload.chunks(MOST) {
+            self.block.extend_from_slice(part);
+            self.end_block()?;
+        }
+        Ok(())
+    }
+
+    fn end_block(&mut self) -> Result<()> {
+        if self.block.is_empty() {
+            return Ok(());
+        }
+        if self.buffer.len() + self.block.len() > CHUNK {
+            self.write()?;
+        }
+        let id = self.id();
+        self.packer.append(&mut self.buffer, &self.block, id);
+        self.block.clear();
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.buffer.len() + bytes.len() > CHUNK {
+            self.write()?;
+        }
+        if bytes.len() > CHUNK {
+            self.write_all(bytes)?;
+            self.written += bytes.len() as u64;
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
+        Ok(())
     }
 
     fn write(&mut self) -> Result<()> {
@@ -78,6 +156,7 @@ impl ValueWriter {
     /// Writes the rest and makes the file's bytes durable; its name is durable after a directory sync. The
     /// file's length.
     pub(crate) fn finish(mut self) -> Result<u64> {
+        self.end_block()?;
         self.write()?;
         self.file.sync().map_err(|error| self.failed("sync", error))?;
         Ok(self.written)

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use siltstone::vfs::{MemVfs, Vfs};
-use siltstone::{Batch, Options, Position, PutOptions, Result, Scan, Sizes, Stat, Store, SyncPolicy};
+use siltstone::{
+    Batch, Compression, Options, Position, PutOptions, Result, Scan, Sizes, Stat, Store, SyncPolicy,
+};
 
 pub(crate) const DIR: &str = "/store";
 
@@ -21,6 +23,7 @@ pub(crate) const START: u64 = 1_700_000_000_000_000;
 pub(crate) fn tiny() -> Sizes {
     Sizes {
         inline_limit: 24,
+        pack_limit: 10,
         first_log: 1 << 10,
         full_log: 4 << 10,
         memtable: 4 << 10,
@@ -29,6 +32,7 @@ pub(crate) fn tiny() -> Sizes {
         level0_segments: 2,
         level1: 4 << 10,
         dead_slack: 1 << 10,
+        settle_least: 300,
         fold_limit: 2 << 10,
         ..Sizes::default()
     }
@@ -45,8 +49,16 @@ pub(crate) fn open(vfs: &Arc<dyn Vfs>, policy: SyncPolicy, sizes: Sizes) -> Resu
 }
 
 pub(crate) fn open_at(vfs: &Arc<dyn Vfs>, dir: &Path, policy: SyncPolicy, sizes: Sizes) -> Result<Store> {
-    let options = Options::new().sync_policy(policy).sync_interval(Duration::from_secs(10));
-    options.sizes(sizes).open_in(vfs.clone(), dir)
+    options_of(policy, sizes).open_in(vfs.clone(), dir)
+}
+
+pub(crate) fn options_of(policy: SyncPolicy, sizes: Sizes) -> Options {
+    Options::new().sync_policy(policy).sync_interval(Duration::from_secs(10)).sizes(sizes)
+}
+
+/// With compression.
+pub(crate) fn open_packing(vfs: &Arc<dyn Vfs>, policy: SyncPolicy, sizes: Sizes) -> Result<Store> {
+    options_of(policy, sizes).compression(Compression::Lz4).open_in(vfs.clone(), Path::new(DIR))
 }
 
 /// A store of which merges have moved values to value files, open, and what it holds.

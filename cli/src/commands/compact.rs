@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use indicatif::DecimalBytes;
 use serde_json::json;
-use siltstone::Options;
 
 use crate::damage::reading_bar;
 use crate::exit::{Result, Status};
@@ -23,6 +22,7 @@ use crate::record::key_bytes;
 Examples:
   siltstone compact
   siltstone compact --prefix logs/request/
+  siltstone compact --compression lz4
   siltstone compact backups/monday --json")]
 pub(crate) struct Compact {
     /// Another store than --store says
@@ -42,7 +42,7 @@ impl Compact {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
         let home = &home.or(self.dir);
         let before = home.weight().bytes;
-        let store = home.open_existing(Options::new())?;
+        let store = home.open_existing(home.options()?)?;
         let bar = reading_bar();
         let compacted = store.compact(self.prefix.map(key_bytes).unwrap_or_default(), |done, total| {
             bar.set_length(total);

@@ -22,7 +22,9 @@ mod verify;
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueHint};
+use siltstone::Compression;
 
 use crate::exit::{Result, Status};
 use crate::home::Home;
@@ -42,8 +44,21 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
 
+    /// How values are compressed that the command writes, or finds uncompressed: lz4 or none [default: what --config
+    /// says, else none]
+    ///
+    /// They are written as they are, and compressed later, by merges: when the command ends, 256 MiB of them at most;
+    /// 'compact' compresses all. Commands that only look read either way.
+    #[arg(long, global = true, value_name = "HOW", value_parser = compression_parser())]
+    compression: Option<Compression>,
+
     #[command(subcommand)]
     command: Command,
+}
+
+fn compression_parser() -> impl TypedValueParser<Value = Compression> {
+    let names = [Compression::Lz4, Compression::None].map(Compression::as_str);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Compression>())
 }
 
 const EXAMPLES: &str = "\
@@ -56,6 +71,7 @@ Examples:
   siltstone put config/router router.json     store a file under a key
   siltstone get config/router                 print it
   siltstone retain logs/ 30d 50GB             keep that much of the logs
+  siltstone compact --compression lz4         make what is there small
   siltstone compact                           give back the space of what is gone
   siltstone checkpoint backups/monday         another store of all there is now
   siltstone export config/ > config.jsonl     entries as lines, for 'import' elsewhere
@@ -95,8 +111,8 @@ enum Command {
 pub(crate) fn run(cli: Cli) -> Result<Status> {
     let home = match &cli.command {
         // Of no store.
-        Command::Completions(_) | Command::Man(_) => Home::new(None, None)?,
-        _ => Home::new(cli.store, cli.config.as_deref())?,
+        Command::Completions(_) | Command::Man(_) => Home::new(None, None, None)?,
+        _ => Home::new(cli.store, cli.config.as_deref(), cli.compression)?,
     };
     match cli.command {
         Command::Capture(capture) => capture.run(&home),

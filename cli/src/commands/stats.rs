@@ -64,6 +64,7 @@ fn object(home: &Home, stats: &Stats, weight: Weight) -> Json {
         "log_bytes": stats.log_bytes,
         "value_files": stats.value_files,
         "value_bytes": stats.value_bytes,
+        "value_bytes_unpacked": stats.value_bytes_unpacked,
         "live_bytes": stats.live_bytes,
         "dead_bytes": stats.dead_bytes,
         "reclaimable_bytes": stats.reclaimable_bytes,
@@ -114,7 +115,13 @@ fn logs_line(stats: &Stats) -> String {
     let logs = count(stats.logs as u64, "log");
     let values = count(stats.value_files as u64, "value file");
     let (log_bytes, value_bytes) = (DecimalBytes(stats.log_bytes), DecimalBytes(stats.value_bytes));
-    format!("{logs}, {log_bytes}; {values}, {value_bytes}")
+    let unpacked = match stats.value_bytes_unpacked {
+        bytes if bytes > stats.value_bytes => {
+            format!(", {} before they were compressed", DecimalBytes(bytes))
+        }
+        _ => String::new(),
+    };
+    format!("{logs}, {log_bytes}; {values}, {value_bytes}{unpacked}")
 }
 
 fn values_line(stats: &Stats) -> String {

@@ -61,6 +61,11 @@ fn files(out: &mut Exposition, stats: &Stats) {
     out.gauge("log_bytes", "Bytes written to the logs that are there.", stats.log_bytes);
     out.gauge("value_files", "Value files.", stats.value_files);
     out.gauge("value_file_bytes", "Length of the value files.", stats.value_bytes);
+    out.gauge(
+        "value_file_unpacked_bytes",
+        "Bytes of values and metadata in the value files, before they were compressed.",
+        stats.value_bytes_unpacked,
+    );
     out.gauge("disk_bytes", "Length of all segments, logs and value files.", stats.disk_bytes);
     out.gauge("live_bytes", "Bytes of values that segments refer to, where it is known.", stats.live_bytes);
     out.gauge(

@@ -9,7 +9,7 @@ use crate::entry::{Entry, Place, Pointer, ValueHome};
 use crate::error::Result;
 use crate::maintain::{Fate, Merge, Output, Rehome};
 use crate::manifest::{Flushed, LEVELS, State};
-use crate::options::Sizes;
+use crate::options::{Packing, Sizes};
 use crate::retention::Rules;
 use crate::store::repair::gather::Gathered;
 use crate::store::repair::report::{Findings, Written};
@@ -40,7 +40,8 @@ impl Build<'_, '_> {
             .chain(&runs.segments)
             .map(|segment| Source::segment(segment, Vec::new()))
             .collect();
-        let rules = Rules(self.survey.state.rules.clone());
+        // Nothing asks for compression; what was compressed stays so.
+        let (rules, packing) = (Rules(self.survey.state.rules.clone()), Packing::default());
         let rehome: Rehome<'_> = Box::new(|key, seq, entry| Ok(self.fate(key, seq, entry)));
         let merge = Merge {
             vfs: self.vfs,
@@ -52,6 +53,7 @@ impl Build<'_, '_> {
             // Nothing has expired: whoever opens the store sees to that, by a clock that may be right.
             now: 0,
             rules: &rules,
+            packing: &packing,
             segment_size: self.sizes.segment,
             segment_memory: self.sizes.segment_memory,
             next_number: Box::new(|| self.numbers.next()),

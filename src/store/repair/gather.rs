@@ -233,7 +233,7 @@ fn encode(op: &FrameOp<'_>, log: u64, written: u64, out: &mut Vec<u8>) -> bool {
         Entry::tombstone(written).encode(out);
         return true;
     };
-    let place = Place::Stored(Pointer { home: ValueHome::Log(log), offset, crc });
+    let place = Place::Stored(Pointer { home: ValueHome::Log(log), offset, within: None, crc });
     Entry { modified: written, expires, content_type, meta_len, value_len, place }.encode(out);
     false
 }

@@ -1,5 +1,6 @@
 //! What is there to be saved: which files belong to the store, opened as far as they can be.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use crate::manifest::State;
 use crate::store::repair::report::Findings;
 use crate::store::repair::spoiled::map;
 use crate::store::strays::{Listing, is_data};
-use crate::values::payload;
+use crate::values::{Blocks, payload};
 use crate::vfs::{Mapping, Vfs};
 
 pub(super) struct Survey {
@@ -31,6 +32,7 @@ pub(super) struct Survey {
     pub(super) spoiled: BTreeSet<u64>,
     pub(super) values: BTreeMap<u64, Arc<Mapping>>,
     pub(super) logs: BTreeMap<u64, SurveyedLog>,
+    blocks: Blocks,
 }
 
 /// A log, and what is known of it without its frames.
@@ -72,6 +74,7 @@ impl Survey {
             spoiled: BTreeSet::new(),
             values: BTreeMap::new(),
             logs: BTreeMap::new(),
+            blocks: Blocks::default(),
             state: manifest.state,
         };
         let mut problems = manifest.problems;
@@ -201,12 +204,12 @@ impl Survey {
     }
 
     /// The bytes that a pointer means, if their checksum holds.
-    pub(super) fn payload(&self, pointer: &Pointer, len: u64) -> Option<&[u8]> {
+    pub(super) fn payload(&self, pointer: &Pointer, len: u64) -> Option<Cow<'_, [u8]>> {
         let mapping = match pointer.home {
             ValueHome::Log(number) => &self.logs.get(&number)?.file.mapping,
             ValueHome::Moved(number) => self.values.get(&number)?,
         };
-        payload(mapping, String::new, pointer, len).ok()
+        payload(mapping, String::new, pointer, len, &self.blocks).ok().map(|found| found.within(mapping))
     }
 }
 

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::entry::{Entry, Place, ValueHome};
 use crate::log::{LogFile, Position, Stop, good_until, replay, torn_keys};
-use crate::manifest::{Flushed, LEVELS, LogRecord};
+use crate::manifest::{Flushed, LEVELS, LogRecord, State};
 use crate::segment::{Inspector, Properties, inspect, properties_of};
 use crate::store::intake::follows;
 use crate::store::verify::report::{Findings, Keys};
 use crate::store::verify::subject::{SegmentFile, Subject};
 use crate::store::verify::unread::name_of;
-use crate::values::HEADER_LEN;
+use crate::values::{Blocks, HEADER_LEN};
 use crate::vfs::{Mapping, PIECE};
 
 impl Subject {
@@ -40,15 +40,16 @@ impl Subject {
             }
             findings.read(file.mapping.len().min(HEADER_LEN) as u64);
         }
+        let blocks = Blocks::default();
         for (file, all) in self.segments.iter().zip(&properties) {
             let name = crate::segment::name(file.number);
             self.tell_unreadable(&name, all.as_ref().map_or((None, None), keys), findings);
-            let mut reading = Reading { name: &name, subject: self, findings };
+            let mut reading = Reading { name: &name, subject: self, blocks: &blocks, findings };
             inspect(&self.bytes(file), &mut reading);
         }
         if let Some(state) = &self.state {
             check_levels(&described, findings);
-            self.check_references(&described, &state.flushed, findings);
+            self.check_references(&described, state, findings);
             self.check_frames(
                 state.flushed,
                 state.logs.range(state.flushed.log..).map(|(_, log)| log),
@@ -70,7 +71,8 @@ impl Subject {
     }
 
     /// What segments say of the files that values lie in, and of what is flushed.
-    fn check_references(&self, described: &[Described<'_>], flushed: &Flushed, findings: &mut Findings<'_>) {
+    fn check_references(&self, described: &[Described<'_>], state: &State, findings: &mut Findings<'_>) {
+        let flushed = &state.flushed;
         let mut live: BTreeMap<ValueHome, u64> = BTreeMap::new();
         for (file, all) in described {
             if all.last_seq > flushed.seq {
@@ -84,8 +86,12 @@ impl Subject {
             }
         }
         for (home, bytes) in live {
-            let len = self.mapping(home).map(|mapping| mapping.published() as u64);
-            if let Some(len) = len.filter(|len| bytes > *len) {
+            // A value file tells what was put into it, which may be more than it weighs.
+            let most = match home {
+                ValueHome::Log(_) => self.mapping(home).map(|mapping| mapping.published() as u64),
+                ValueHome::Moved(number) => state.values.get(&number).map(|record| record.filled),
+            };
+            if let Some(len) = most.filter(|len| bytes > *len) {
                 let what = format!("segments refer to {bytes} bytes of its {len}");
                 findings.problem(&name_of(home), (None, None), what);
             }
@@ -203,6 +209,7 @@ fn check_levels(described: &[Described<'_>], findings: &mut Findings<'_>) {
 struct Reading<'a, 'p> {
     name: &'a str,
     subject: &'a Subject,
+    blocks: &'a Blocks,
     findings: &'a mut Findings<'p>,
 }
 
@@ -211,7 +218,7 @@ impl Inspector for Reading<'_, '_> {
         self.findings.entry();
         let Place::Stored(pointer) = entry.place else { return };
         let keys = (Some(key), Some(key));
-        let what = match self.subject.holds(&pointer, entry.payload_len()) {
+        let what = match self.subject.holds(&pointer, entry.payload_len(), self.blocks) {
             Some(true) => return self.findings.read(entry.payload_len()),
             Some(false) => format!("the value at offset {} is damaged", pointer.offset),
             None => format!("{} refers to it, but it cannot be read", self.name),

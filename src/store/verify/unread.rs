@@ -7,8 +7,11 @@ use std::path::PathBuf;
 use crate::entry::{Pointer, ValueHome};
 use crate::store::verify::report::{Findings, Keys};
 use crate::store::verify::subject::{SegmentFile, Subject};
-use crate::values::payload;
+use crate::values::{Blocks, payload};
 use crate::vfs::{PIECE, Unreadable, read_around, read_with_zeros};
+
+/// No more than this lies in a compressed value's blocks besides.
+const BLOCKS_AROUND: u64 = 128 << 10;
 
 impl Subject {
     /// Reads all files once, and notes what of them cannot be read.
@@ -61,17 +64,23 @@ impl Subject {
     }
 
     /// Whether the value that a pointer means can be read, and its checksum holds; nothing if its file is not there.
-    pub(super) fn holds(&self, pointer: &Pointer, len: u64) -> Option<bool> {
+    pub(super) fn holds(&self, pointer: &Pointer, len: u64, blocks: &Blocks) -> Option<bool> {
         let mapping = self.mapping(pointer.home)?;
-        let (start, end) = (pointer.offset, pointer.offset.saturating_add(len));
+        // Of a compressed one the blocks count that it may lie in.
+        let around = if pointer.within.is_some() { BLOCKS_AROUND } else { 0 };
+        let (start, end) = (pointer.offset, pointer.offset.saturating_add(len).saturating_add(around));
         // As far as the largest page goes, of which one byte may be out of reach.
         let is_near = |found: &Unreadable| {
             found.range.start / PIECE * PIECE < end && start < found.range.end.next_multiple_of(PIECE)
         };
         let name = Some(pointer.home).filter(|_| !self.unreadable.is_empty()).map(name_of);
         let Some(name) = name.filter(|name| self.unreadable(name).iter().any(is_near)) else {
-            return Some(payload(mapping, String::new, pointer, len).is_ok());
+            return Some(payload(mapping, String::new, pointer, len, blocks).is_ok());
         };
+        if pointer.within.is_some() {
+            // The mapping must not be touched there: it counts as damaged, if only its neighbour is.
+            return Some(false);
+        }
         Some(self.checksum(&name, start, end).is_ok_and(|crc| crc == pointer.crc))
     }
 
