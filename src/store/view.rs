@@ -109,8 +109,8 @@ impl View {
             level.get(at)
         });
         // What is damaged hits no more keys than it has to.
-        let newest = newest.iter().filter(|segment| segment.overlaps(key, key));
-        for segment in newest.chain(within) {
+        let near = newest.iter().chain(within).filter(|segment| segment.overlaps(key, key));
+        for segment in near {
             if let Some(hit) = segment.get(key, hash, seq)? {
                 if self.covers.hide(key, hit.seq, seq) {
                     return Ok(None);
