@@ -43,8 +43,9 @@ impl<'a> Listing<'a> {
         let listing = Self::now(vfs, dir)?;
         let mut used = Vec::new();
         for name in &listing.names {
+            // One that cannot be read is told by whoever reads all of it.
             if let Some(number) = crate::log::number(name)
-                && listing.is_used(name, number)?
+                && listing.is_used(name, number).unwrap_or(false)
             {
                 used.push(number);
             }
