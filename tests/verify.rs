@@ -15,10 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{DIR, Files, crashable, files, moved, open, restore, tiny};
 use siltstone::vfs::{CrashVfs, MemVfs, Vfs};
-use siltstone::{ErrorKind, Options, Problem, ReadOnlyStore, Report, Sizes, Store, SyncPolicy};
+use siltstone::{ErrorKind, Problem, Report, Sizes, Store, SyncPolicy};
 
 fn verify(files: &Files) -> Report {
-    ReadOnlyStore::verify_in(restore(files), DIR, |_, _| ()).unwrap()
+    common::engine().verify_in(restore(files), DIR, |_, _| ()).unwrap()
 }
 
 fn key(index: usize) -> String {
@@ -74,14 +74,14 @@ fn a_whole_store_has_no_problem() {
     let store = open(&vfs, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
     assert_eq!(store.verify(|_, _| ()).unwrap().problems, []);
     store.close().unwrap();
-    assert_eq!(ReadOnlyStore::verify_in(vfs, DIR, |_, _| ()).unwrap().problems, []);
+    assert_eq!(common::engine().verify_in(vfs, DIR, |_, _| ()).unwrap().problems, []);
 }
 
 #[test]
 fn progress_is_told_and_ends_at_the_end() {
     let mut told = Vec::new();
     let report =
-        ReadOnlyStore::verify_in(restore(&closed()), DIR, |done, total| told.push((done, total))).unwrap();
+        common::engine().verify_in(restore(&closed()), DIR, |done, total| told.push((done, total))).unwrap();
     assert!(told.is_sorted_by_key(|(done, _)| *done) && told.iter().all(|(done, total)| done <= total));
     assert!(told.last().is_some_and(|(done, total)| done == total && *done >= report.bytes));
     assert!(told.iter().any(|(done, total)| done * 2 < *total), "it tells ahead of time how much there is");
@@ -283,7 +283,7 @@ fn a_store_that_is_written_to_meanwhile_has_no_problem() {
             assert_eq!(store.verify(|_, _| ()).unwrap().problems, [], "{policy}");
             // A store that is flushed every few puts may change too fast for whoever opens its files.
             let foreign = loop {
-                match ReadOnlyStore::verify_in(vfs.clone(), DIR, |_, _| ()) {
+                match common::engine().verify_in(vfs.clone(), DIR, |_, _| ()) {
                     Err(error) if error.kind() == ErrorKind::Busy => {}
                     verified => break verified.unwrap(),
                 }
@@ -294,7 +294,7 @@ fn a_store_that_is_written_to_meanwhile_has_no_problem() {
         writer.join().unwrap();
         store.close().unwrap();
         assert_eq!(store.verify(|_, _| ()).unwrap_err().kind(), ErrorKind::Closed);
-        assert_eq!(ReadOnlyStore::verify_in(vfs, DIR, |_, _| ()).unwrap().problems, [], "{policy}");
+        assert_eq!(common::engine().verify_in(vfs, DIR, |_, _| ()).unwrap().problems, [], "{policy}");
     }
 }
 
@@ -302,10 +302,10 @@ fn a_store_that_is_written_to_meanwhile_has_no_problem() {
 fn an_open_store_notices_what_happens_to_its_files() {
     use std::os::unix::fs::FileExt;
     let dir = tempfile::tempdir().unwrap();
-    let store = Options::new().sizes(tinier()).open(dir.path()).unwrap();
+    let store = common::engine().sizes(tinier()).open(dir.path()).unwrap();
     fill(&store, 0..30);
     store.close().unwrap();
-    let store = Options::new().sizes(Sizes { memtable: 1 << 20, ..tiny() }).open(dir.path()).unwrap();
+    let store = common::engine().sizes(Sizes { memtable: 1 << 20, ..tiny() }).open(dir.path()).unwrap();
     assert_eq!(store.verify(|_, _| ()).unwrap().problems, []);
     let names =
         std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
@@ -347,7 +347,7 @@ fn a_ruined_log_is_told_in_a_bounded_report() {
 fn a_store_on_a_disk_is_verified_while_another_owner_writes_it() {
     for policy in [SyncPolicy::SyncOnBoundary, SyncPolicy::Immediate] {
         let dir = tempfile::tempdir().unwrap();
-        let store = Options::new().sizes(tinier()).sync_policy(policy).open(dir.path()).unwrap();
+        let store = common::engine().sizes(tinier()).sync_policy(policy).open(dir.path()).unwrap();
         let path = dir.path().to_owned();
         let writer = std::thread::spawn(move || {
             let mut store = store;
@@ -355,19 +355,19 @@ fn a_store_on_a_disk_is_verified_while_another_owner_writes_it() {
                 fill(&store, start..start + 40);
                 if start % 200 == 0 {
                     store.close().unwrap();
-                    store = Options::new().sizes(tinier()).sync_policy(policy).open(&path).unwrap();
+                    store = common::engine().sizes(tinier()).sync_policy(policy).open(&path).unwrap();
                 }
             }
             store.close().unwrap();
         });
         let mut read = 0;
         while !writer.is_finished() {
-            let report = ReadOnlyStore::verify(dir.path(), |_, _| ()).unwrap();
+            let report = common::engine().verify(dir.path(), |_, _| ()).unwrap();
             assert_eq!(report.problems, [], "{policy}");
             read += report.entries;
         }
         writer.join().unwrap();
-        let report = ReadOnlyStore::verify(dir.path(), |_, _| ()).unwrap();
+        let report = common::engine().verify(dir.path(), |_, _| ()).unwrap();
         assert_eq!(report.problems, []);
         common::tell(format_args!("{policy}: {read} entries verified meanwhile"));
     }
@@ -405,7 +405,7 @@ fn a_damaged_value_that_is_not_flushed_is_told_with_its_key() {
 #[test]
 fn it_takes_no_lock_and_makes_nothing() {
     let (_, vfs) = crashable();
-    let verify = || ReadOnlyStore::verify_in(vfs.clone(), DIR, |_, _| ());
+    let verify = || common::engine().verify_in(vfs.clone(), DIR, |_, _| ());
     assert_eq!(verify().unwrap_err().kind(), ErrorKind::Invalid);
     assert!(vfs.list(Path::new(DIR)).is_err(), "it makes nothing");
     let store = open(&vfs, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
