@@ -175,11 +175,13 @@ impl Window<'_> {
     }
 }
 
-/// The header of a log, from its file, where something is to be opened with it.
+/// The header of a log, where something is to be opened with it.
 fn header(log: &LogFile) -> io::Result<[u8; HEADER_LEN]> {
     let mut bytes = [0; HEADER_LEN];
-    if log.payloads().is_some() {
-        log.file()?.read_exact_at(&mut bytes, 0)?;
+    match (log.payloads(), log.mapping.bytes().first_chunk()) {
+        (None, _) => {}
+        (Some(_), Some(mapped)) => bytes = *mapped,
+        (Some(_), None) => log.file()?.read_exact_at(&mut bytes, 0)?,
     }
     Ok(bytes)
 }

@@ -121,7 +121,8 @@ impl Options {
     /// none may be created.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         if self.sync_policy == SyncPolicy::InMemory {
-            return self.open_in(Arc::new(MemVfs::new()), path);
+            // Nothing is at rest: there is nothing to be encrypted.
+            return Self { encryption_key: None, ..self }.open_in(Arc::new(MemVfs::new()), path);
         }
         self.open_in(Arc::new(DiskVfs::new()), path)
     }

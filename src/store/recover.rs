@@ -12,7 +12,7 @@ use crate::manifest::{CURRENT, Edit, LogRecord, Manifest, SegmentRecord, State, 
 use crate::options::{Options, SyncPolicy};
 use crate::reserve::Reserve;
 use crate::segment::Segment;
-use crate::store::keyring::{Unlocked, check_epoch, unlock, unlock_or_make};
+use crate::store::keyring::{Unlocked, check_epoch, unlock_or_make};
 use crate::store::replayed::Replayed;
 use crate::store::shared::{Parts, Shared};
 use crate::store::stats::Recovery;
@@ -37,7 +37,7 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Sh
     vfs.create_dir_all(dir)
         .map_err(|error| Error::io(format!("cannot create directory {}", dir.display()), error))?;
     let mut lock = lock(&*vfs, dir)?;
-    let place = place(&vfs, dir, &options)?;
+    let place = unlock_or_make(&vfs, dir, options.encryption_key.as_ref())?;
     let mut recovery = Recovery::default();
     loop {
         let (mut parts, is_whole) = read(&place, dir, &options)?;
@@ -98,16 +98,6 @@ fn read(place: &Unlocked, dir: &Path, options: &Options) -> Result<(Parts, bool)
         leftovers,
     };
     Ok((parts, is_whole))
-}
-
-/// The place that the store's files are read and written in: with a key, if they are sealed.
-fn place(vfs: &Arc<dyn Vfs>, dir: &Path, options: &Options) -> Result<Unlocked> {
-    let key = options.encryption_key.as_ref();
-    if options.sync_policy == SyncPolicy::InMemory && unlock(vfs, dir, None).is_ok() {
-        // Nothing is at rest.
-        return Ok(Unlocked { vfs: vfs.clone(), epoch: 0 });
-    }
-    unlock_or_make(vfs, dir, key)
 }
 
 /// Whether a store was ever opened in this directory. One that nothing was written to yet has only its
