@@ -71,6 +71,8 @@ pub use connector::{
     rfc3339,
 };
 pub use crypto::EncryptionKey;
+#[doc(hidden)]
+pub use crypto::Vault;
 pub use error::{Error, ErrorKind, Result};
 pub use format::{Metadata, SerializationFormat};
 pub use key::{Key, MAX_KEY_LEN};

@@ -43,6 +43,7 @@ impl EncryptionKey {
         Ok(Self(Arc::new(raw.unwrap_or_else(|| Material::Passphrase(Zeroizing::new(key.to_owned()))))))
     }
 
+    #[cfg(feature = "encryption")]
     pub(super) fn material(&self) -> &Material {
         &self.0
     }

@@ -20,6 +20,7 @@ pub(super) const WRAPPED_LEN: usize = 48;
 pub(crate) const KEYRING_LEN: usize = HEAD_LEN + WRAPPED_LEN + 4;
 
 /// How often a passphrase is hashed.
+#[cfg(any(test, feature = "encryption"))]
 pub(super) const ROUNDS: u32 = 600_000;
 
 /// More would be a keyring that is made to keep whoever reads it busy.

@@ -19,15 +19,17 @@ mod absent;
 pub use key::EncryptionKey;
 pub(crate) use keyring::{KEYRING, KEYRING_LEN, Keyring, NoKeyring};
 
+#[cfg(all(test, feature = "encryption"))]
+pub(crate) use sealer::witness;
 #[cfg(feature = "encryption")]
 pub use vault::Vault;
 #[cfg(feature = "encryption")]
-pub(crate) use {sealer::Sealer, vault::Entropy, vault::FileKind};
+pub(crate) use {sealer::Sealer, vault::FileKind};
 
 #[cfg(not(feature = "encryption"))]
 pub use absent::Vault;
 #[cfg(not(feature = "encryption"))]
-pub(crate) use absent::{Entropy, FileKind, Sealer};
+pub(crate) use absent::{FileKind, Sealer};
 
 /// How much longer a piece is when it is sealed: its tag, of 128 bits.
 pub(crate) const OVERHEAD: usize = 16;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::entry::{Entry, Place};
 use crate::error::{ErrorKind, Result};
 use crate::fuzzing::input::{Input, place, read};
-use crate::segment::{Segment, SegmentCursor, SegmentWriter, key_hash, salvage};
+use crate::segment::{Contents, Segment, SegmentCursor, SegmentWriter, key_hash, salvage};
 use crate::vfs::MemVfs;
 
 /// Items in the order of segments.

@@ -57,6 +57,7 @@ impl<'l> Lens<'l> {
     }
 
     /// For one that is not sealed.
+    #[cfg(test)]
     pub(super) const fn plain(id: LogId) -> Self {
         Self { id, seal: None }
     }

@@ -30,7 +30,7 @@ pub(crate) use cursor::SegmentCursor;
 pub(crate) use filter::key_hash;
 pub(crate) use inspect::{Inspector, inspect, properties as properties_of};
 pub(crate) use properties::Properties;
-pub(crate) use reader::{Found, Segment};
+pub(crate) use reader::Segment;
 pub(crate) use salvage::{Hole, Salvage, salvage};
 pub(crate) use writer::SegmentWriter;
 

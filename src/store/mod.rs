@@ -11,6 +11,8 @@ mod follow;
 mod intake;
 mod invariants;
 mod keyring;
+#[cfg(all(test, feature = "encryption"))]
+mod nonce_tests;
 mod observe;
 mod readers;
 mod recover;

@@ -17,6 +17,9 @@ use siltstone::{
 
 pub(crate) const DIR: &str = "/store";
 
+/// What a store that is encrypted has besides.
+pub(crate) const KEYRING: &str = "KEYRING";
+
 /// Where the tests' clocks start: 2023-11-14T22:13:20Z, in microseconds.
 pub(crate) const START: u64 = 1_700_000_000_000_000;
 
