@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::cdk::{BaseOptions, KeyValueOptions};
 use crate::config::StorageConfig;
 use crate::connector::{ConnectorOptions, SiltstoneStorage};
+use crate::crypto::EncryptionKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{Compression, Options, SyncPolicy};
 use crate::retention::Retention;
@@ -110,8 +111,17 @@ impl StorageConfig {
     }
 
     fn with_encryption(&self, options: Options) -> Result<Options> {
-        if self.encryption { Err(unsupported("persistence.encryption")) } else { Ok(options) }
+        let Some(secret) = self.encryption_key.as_ref().filter(|_| self.encryption) else {
+            return if self.encryption { Err(no_key()) } else { Ok(options) };
+        };
+        Ok(options.encryption_key(EncryptionKey::from_hex_or_passphrase(secret.expose())?))
     }
+}
+
+fn no_key() -> Error {
+    Error::invalid(
+        "storage.persistence.encryption is true, but there is no key; give encryption_key beside it",
+    )
 }
 
 fn unsupported(key: &str) -> Error {
