@@ -60,7 +60,9 @@ fn open(dir: &Path, policy: SyncPolicy, sealed: bool) -> Store {
 fn run(records: &Records, count: u64, sealed: bool) -> (Times, u64) {
     let dir = folder();
     let store = open(dir.path(), SyncPolicy::SyncOnBoundary, sealed);
-    let put = each(count, |index| drop(store.put(request_key(index), records.get(index)).unwrap()));
+    let put = each(count, |index| {
+        store.put(request_key(index), records.get(index)).unwrap();
+    });
     store.close().unwrap();
     let weight = weigh(dir.path());
     let began = Instant::now();
@@ -83,7 +85,9 @@ fn run(records: &Records, count: u64, sealed: bool) -> (Times, u64) {
     store.close().unwrap();
     let dir = folder();
     let store = open(dir.path(), SyncPolicy::Immediate, sealed);
-    let durable = each(2_000, |index| drop(store.put(request_key(index), records.get(index)).unwrap()));
+    let durable = each(2_000, |index| {
+        store.put(request_key(index), records.get(index)).unwrap();
+    });
     (Times([put, durable, opened, get, stat, list, scan]), weight)
 }
 
