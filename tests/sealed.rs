@@ -7,6 +7,8 @@
     reason = "a helper of a test fails as the test does"
 )]
 
+#![allow(clippy::duplicate_mod, reason = "each of these brings what tests share")]
+
 #[path = "checkpoint.rs"]
 mod checkpoint;
 #[path = "corruption.rs"]

@@ -1,7 +1,6 @@
 //! From a configuration to an open store.
 //!
-//! One place for each thing that is asked of the engine: what it cannot do yet is refused here, and nowhere
-//! else.
+//! One place for each thing that is asked of the engine.
 
 use std::path::Path;
 
@@ -9,7 +8,7 @@ use crate::cdk::{BaseOptions, KeyValueOptions};
 use crate::config::StorageConfig;
 use crate::connector::{ConnectorOptions, SiltstoneStorage};
 use crate::crypto::EncryptionKey;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::options::{Compression, Options, SyncPolicy};
 use crate::retention::Retention;
 use crate::store::Store;
@@ -20,7 +19,7 @@ impl StorageConfig {
     ///
     /// # Errors
     ///
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) for what this version of the engine cannot do.
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the store is to be encrypted and there is no key.
     pub fn engine_options(&self) -> Result<Options> {
         let options = Options::new()
             .sync_policy(self.sync_policy.unwrap_or(SyncPolicy::InMemory))
@@ -122,9 +121,4 @@ fn no_key() -> Error {
     Error::invalid(
         "storage.persistence.encryption is true, but there is no key; give encryption_key beside it",
     )
-}
-
-fn unsupported(key: &str) -> Error {
-    let message = format!("storage.{key} is set, but this version of siltstone cannot do that; leave it out");
-    Error::new(ErrorKind::Unsupported, message)
 }

@@ -89,7 +89,6 @@ pub(crate) mod witness {
             Self(Sha256::digest(key).into())
         }
 
-        #[expect(clippy::panic, reason = "it is how a test fails")]
         pub(super) fn note(&self, offset: u64, beside: &[u8], plain: &[u8]) {
             let sum = Sha256::new().chain_update((beside.len() as u64).to_le_bytes());
             let sum: Sum = sum.chain_update(beside).chain_update(plain).finalize().into();

@@ -50,7 +50,7 @@ fn any_log(data: &[u8]) {
         let log = open(&bytes, *id);
         let replayed = replay(&log, 0, None, |_, _, frame, _| {
             // The checksums of a frame that is handed on all held.
-            assert!(is_whole(&log, &frame));
+            assert!(is_whole(&log, frame));
             Ok(true)
         });
         match replayed {

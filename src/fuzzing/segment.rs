@@ -121,7 +121,7 @@ fn read_all(segment: &Arc<Segment>, items: &Items) -> Result<()> {
         assert!(cursor.valid(), "an item is missing");
         assert_eq!((cursor.key(), cursor.seq(), cursor.value()), (&key[..], *seq, &entry[..]));
         let found = segment.get(key, key_hash(key), *seq)?;
-        let found = found.as_ref().map(|found| (found.seq, found.entry(&segment)));
+        let found = found.as_ref().map(|found| (found.seq, found.entry(segment)));
         assert_eq!(found, Some((*seq, &entry[..])));
         cursor.next()?;
     }

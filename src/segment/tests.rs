@@ -95,7 +95,7 @@ fn read_all(segment: &Arc<Segment>, model: &Model) -> Result<()> {
     assert_eq!(at(&cursor), None);
     for ((key, Reverse(seq)), entry) in model {
         let found = segment.get(key, key_hash(key), *seq)?.expect("it is there");
-        assert_eq!((found.seq, found.entry(&segment)), (*seq, &entry[..]));
+        assert_eq!((found.seq, found.entry(segment)), (*seq, &entry[..]));
         cursor.seek_before(key, *seq)?;
         cursor.seek(key, *seq)?;
         assert_eq!(cursor.value(), entry);

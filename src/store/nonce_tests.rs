@@ -4,6 +4,8 @@
 //! was something else before. So it is enough to drive stores through everything that could make one write to a place
 //! again; that keys come from what is in the files makes it hold from one opening to the next as well.
 
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
+
 use std::path::Path;
 use std::sync::Arc;
 
