@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 use common::{Change, DIR, Held, History, Model, START, apply, batch, crashable, dump, moved, open, tiny};
 use siltstone::vfs::{CrashVfs, DiskVfs, Fault, FaultVfs, Injection, MemVfs, OperationKind, Vfs};
-use siltstone::{Checkpoint, ErrorKind, Options, Position, ReadOnlyStore, Result, Sizes, Store, SyncPolicy};
+use siltstone::{Checkpoint, ErrorKind, Position, Result, Sizes, Store, SyncPolicy};
 
 const COPY: &str = "/copies/first";
 
