@@ -39,6 +39,11 @@ fn place() -> Arc<dyn Vfs> {
     vfs
 }
 
+/// All files of a store at one moment, whatever its threads are doing.
+fn left(memory: &MemVfs) -> Files {
+    files(&CrashVfs::new(memory).everything().unwrap())
+}
+
 fn open(vfs: &Arc<dyn Vfs>, policy: SyncPolicy) -> Result<Store> {
     options(policy).open_in(vfs.clone(), DIR)
 }
@@ -93,12 +98,12 @@ fn check_secret(files: &Files) {
 #[test]
 fn a_sealed_store_comes_back_under_every_policy_and_tells_nothing() {
     for policy in POLICIES {
-        let vfs = place();
+        let (memory, vfs) = common::crashable();
         let store = open(&vfs, policy).unwrap();
         let model = fill(&store);
-        check_secret(&files(&*vfs));
+        check_secret(&left(&memory));
         // As a crash leaves it, logs made ahead too.
-        let crashed = restore(&files(&*vfs));
+        let crashed = restore(&left(&memory));
         assert_eq!(dump(&open(&crashed, policy).unwrap()).unwrap(), model);
         check_secret(&files(&*crashed));
         assert!(store.verify(|_, _| ()).unwrap().problems.is_empty());
@@ -106,7 +111,7 @@ fn a_sealed_store_comes_back_under_every_policy_and_tells_nothing() {
         store.compact("", |_, _| ()).unwrap();
         assert_eq!(dump(&store).unwrap(), model);
         store.close().unwrap();
-        check_secret(&files(&*vfs));
+        check_secret(&left(&memory));
         let again = open(&vfs, policy).unwrap();
         assert_eq!(dump(&again).unwrap(), model);
         let report = again.verify(|_, _| ()).unwrap();
@@ -141,20 +146,20 @@ fn what_is_wrong_with_a_key_is_told_and_nothing_is_touched() {
     let wrong = options(SyncPolicy::SyncOnBoundary).encryption_key(other_key());
     let right = options(SyncPolicy::SyncOnBoundary);
     for close in [false, true] {
-        let vfs = place();
+        let (memory, vfs) = common::crashable();
         let store = open(&vfs, SyncPolicy::SyncOnBoundary).unwrap();
         fill(&store);
         if close {
             store.close().unwrap();
         }
-        let left = files(&*vfs);
-        let sealed = restore(&left);
+        let files = left(&memory);
+        let sealed = restore(&files);
         refused(&sealed, &plain, ErrorKind::Invalid, "is encrypted; give its key");
         refused(&sealed, &wrong, ErrorKind::Invalid, "is not that of the store '/store', which is 64 hex");
         let passphrase = EncryptionKey::from_hex_or_passphrase("a passphrase").unwrap();
         refused(&sealed, &right.clone().encryption_key(passphrase), ErrorKind::Invalid, "is not that of");
 
-        let mut damaged = left.clone();
+        let mut damaged = files.clone();
         let keyring = damaged.iter_mut().find(|(name, _)| name == "KEYRING").unwrap();
         keyring.1[50] ^= 4;
         refused(&restore(&damaged), &right, ErrorKind::Corruption, "KEYRING is damaged");
@@ -163,9 +168,9 @@ fn what_is_wrong_with_a_key_is_told_and_nothing_is_touched() {
         refused(&restore(&damaged), &right, ErrorKind::Corruption, "KEYRING is missing");
         refused(&restore(&damaged), &plain, ErrorKind::Corruption, "KEYRING is missing");
     }
-    let vfs = place();
+    let (memory, vfs) = common::crashable();
     plain.clone().open_in(vfs.clone(), DIR).unwrap().put("a", "1").unwrap();
-    refused(&restore(&files(&*vfs)), &right, ErrorKind::Invalid, "is not encrypted; leave the key out");
+    refused(&restore(&left(&memory)), &right, ErrorKind::Invalid, "is not encrypted; leave the key out");
 }
 
 #[test]
@@ -283,7 +288,7 @@ fn pieces_that_were_moved_are_noticed() {
 /// One file as it was earlier, and all others as they are.
 #[test]
 fn a_file_that_was_rolled_back_is_noticed() {
-    let vfs = place();
+    let (memory, vfs) = common::crashable();
     let store = open(&vfs, SyncPolicy::SyncOnBoundary).unwrap();
     let mut history = Vec::new();
     for round in 0..6 {
@@ -291,11 +296,11 @@ fn a_file_that_was_rolled_back_is_noticed() {
             store.put(format!("kestrel/{key}"), format!("in round {round} ").repeat(9)).unwrap();
         }
         store.flush().unwrap();
-        history.push(common::files(&*vfs));
+        history.push(left(&memory));
     }
     let model = dump(&store).unwrap();
     store.close().unwrap();
-    let now = common::files(&*vfs);
+    let now = left(&memory);
     let mut rolled = 0;
     for before in &history {
         for (name, bytes) in before {
@@ -315,14 +320,14 @@ fn a_file_that_was_rolled_back_is_noticed() {
 
 #[test]
 fn rekeying_changes_the_key_and_nothing_else() {
-    let vfs = place();
+    let (memory, vfs) = common::crashable();
     let store = open(&vfs, SyncPolicy::SyncOnBoundary).unwrap();
     let model = fill(&store);
     store.checkpoint("/checkpoint").unwrap();
-    let old_keyring = files(&*vfs).into_iter().find(|(name, _)| name == "KEYRING").unwrap();
-    let before = files(&*vfs);
+    let old_keyring = left(&memory).into_iter().find(|(name, _)| name == "KEYRING").unwrap();
+    let before = left(&memory);
     store.rekey(&other_key()).unwrap();
-    let after = files(&*vfs);
+    let after = left(&memory);
     let changed = after.iter().filter(|file| !before.contains(file)).map(|(name, _)| name.as_str());
     let changed: Vec<_> = changed.filter(|name| !name.starts_with("MANIFEST")).collect();
     assert_eq!(changed, ["KEYRING"]);
@@ -338,7 +343,7 @@ fn rekeying_changes_the_key_and_nothing_else() {
     assert_eq!(dump(&copy).unwrap(), model);
 
     // The old keyring does not bring the old key back.
-    let mut rolled = files(&*vfs);
+    let mut rolled = left(&memory);
     rolled.iter_mut().find(|(name, _)| name == "KEYRING").unwrap().1 = old_keyring.1;
     let error = with(key()).open_in(restore(&rolled), DIR).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corruption);

@@ -6,7 +6,6 @@
     clippy::panic,
     reason = "a helper of a test fails as the test does"
 )]
-
 #![allow(clippy::duplicate_mod, reason = "each of these brings what tests share")]
 
 #[path = "checkpoint.rs"]
