@@ -36,6 +36,7 @@ mod config;
 pub mod conformance;
 mod connector;
 mod cover;
+mod crypto;
 mod cursor;
 mod entry;
 mod error;
@@ -69,6 +70,9 @@ pub use connector::{
     SiltstoneStorage, StatQuery, StorageConnector, StorageEntry, TypedValues, from_rfc3339, put_options,
     rfc3339,
 };
+pub use crypto::EncryptionKey;
+#[doc(hidden)]
+pub use crypto::Vault;
 pub use error::{Error, ErrorKind, Result};
 pub use format::{Metadata, SerializationFormat};
 pub use key::{Key, MAX_KEY_LEN};

@@ -9,6 +9,7 @@ pub use sizes::{Preset, Sizes};
 
 use std::time::Duration;
 
+use crate::crypto::EncryptionKey;
 use crate::error::{Error, Result};
 use crate::metrics::{Event, Hook};
 
@@ -88,6 +89,7 @@ pub struct Options {
     pub(crate) on_event: Option<Hook>,
     pub(crate) packing: Packing,
     pub(crate) memory_limit: usize,
+    pub(crate) encryption_key: Option<EncryptionKey>,
     pub(crate) sizes: Sizes,
 }
 
@@ -101,6 +103,7 @@ impl Default for Options {
             on_event: None,
             packing: Packing::default(),
             memory_limit: Preset::default().memory_limit(),
+            encryption_key: None,
             sizes: Sizes::default(),
         }
     }
@@ -218,6 +221,33 @@ impl Options {
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;
         self.sizes = Sizes::within(bytes);
+        self
+    }
+
+    /// Has all that the store writes encrypted: keys, metadata and values, wherever they lie. A store that is new is
+    /// made so, and wants this key from then on. What of it can still be told from its files is how many there are,
+    /// how long they are, and how long each value is.
+    ///
+    /// It takes the feature `encryption`. Under [`SyncPolicy::InMemory`] nothing is at rest, and the key does nothing.
+    ///
+    /// ```
+    /// # #[cfg(feature = "encryption")]
+    /// # {
+    /// use siltstone::{EncryptionKey, ErrorKind, Options, Store};
+    /// # let dir = std::env::temp_dir().join(format!("siltstone-doc-key-{}", std::process::id()));
+    /// let key = EncryptionKey::from_hex_or_passphrase("correct horse battery staple")?;
+    /// let store = Options::new().encryption_key(key.clone()).open(&dir)?;
+    /// store.put("a", "1")?;
+    /// store.close()?;
+    ///
+    /// assert_eq!(Store::open(&dir).unwrap_err().kind(), ErrorKind::Invalid);
+    /// assert!(Options::new().encryption_key(key).open(&dir)?.exists("a")?);
+    /// # std::fs::remove_dir_all(&dir).unwrap();
+    /// # }
+    /// # Ok::<(), siltstone::Error>(())
+    /// ```
+    pub fn encryption_key(mut self, key: EncryptionKey) -> Self {
+        self.encryption_key = Some(key);
         self
     }
 

@@ -17,10 +17,10 @@ use common::{
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use siltstone::vfs::{CrashVfs, DiskVfs, MemVfs, Vfs};
-use siltstone::{ErrorKind, Options, ReadOnlyStore, Sizes, Snapshot, Store, SyncPolicy};
+use siltstone::{ErrorKind, ReadOnlyStore, Sizes, Snapshot, Store, SyncPolicy};
 
 fn follow(vfs: &Arc<dyn Vfs>) -> ReadOnlyStore {
-    Options::new().sizes(tiny()).open_read_only_in(vfs.clone(), DIR).unwrap()
+    common::engine().sizes(tiny()).open_read_only_in(vfs.clone(), DIR).unwrap()
 }
 
 #[derive(Clone, Debug)]
@@ -135,7 +135,7 @@ impl Subject {
                 assert_eq!(self.follower.snapshot().sequence(), last);
             }
         }
-        assert_eq!(ReadOnlyStore::verify_in(self.vfs.clone(), &dir, |_, _| ()).unwrap().problems, []);
+        assert_eq!(common::engine().verify_in(self.vfs.clone(), &dir, |_, _| ()).unwrap().problems, []);
         let copy = common::open_at(&self.vfs, &dir, self.policy, tiny()).unwrap();
         assert_eq!(copy.broken_invariants().unwrap(), [""; 0]);
         assert_eq!(copy.stats().sequence, last, "{by:?}");
@@ -245,7 +245,7 @@ fn the_model_under_immediate() {
 fn check_race(policy: SyncPolicy) {
     const WRITES: u64 = 2_000;
     let dir = tempfile::tempdir().unwrap();
-    let options = || Options::new().sync_policy(policy).sizes(tiny());
+    let options = || common::engine().sync_policy(policy).sizes(tiny());
     let writer = options().open(dir.path()).unwrap();
     let follower = options().open_read_only(dir.path()).unwrap();
     let done = AtomicBool::new(false);
@@ -282,7 +282,7 @@ fn check_race(policy: SyncPolicy) {
     tell(format_args!("{policy}: {refreshed} refreshes showed something new"));
     writer.close().unwrap();
     follower.refresh().unwrap();
-    let anew = ReadOnlyStore::open(dir.path()).unwrap();
+    let anew = common::engine().open_read_only(dir.path()).unwrap();
     assert_eq!(collect(follower.scan::<&[u8]>(..)).unwrap(), collect(anew.scan::<&[u8]>(..)).unwrap());
 }
 
@@ -429,7 +429,7 @@ fn a_follower_writes_nothing_and_needs_no_lock() {
 #[test]
 fn a_store_may_still_be_empty_but_must_be_there() {
     let (_, vfs) = crashable();
-    let missing = Options::new().open_read_only_in(vfs.clone(), DIR).unwrap_err();
+    let missing = common::engine().open_read_only_in(vfs.clone(), DIR).unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::Invalid);
     assert!(vfs.list(Path::new(DIR)).is_err(), "nothing was made");
     let writer = open(&vfs, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
@@ -465,13 +465,13 @@ fn files_that_vanish_for_no_reason_are_an_error_and_what_was_shown_stays() {
 fn files_that_may_only_be_read_can_be_read() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
-    let writer = Store::open(dir.path()).unwrap();
+    let writer = common::engine().open(dir.path()).unwrap();
     writer.put("a", vec![1; 1000]).unwrap();
     writer.close().unwrap();
     for file in std::fs::read_dir(dir.path()).unwrap() {
         std::fs::set_permissions(file.unwrap().path(), PermissionsExt::from_mode(0o444)).unwrap();
     }
-    let follower = Options::new().open_read_only_in(Arc::new(DiskVfs::new()), dir.path()).unwrap();
+    let follower = common::engine().open_read_only_in(Arc::new(DiskVfs::new()), dir.path()).unwrap();
     assert_eq!(follower.get("a").unwrap().unwrap().len(), 1000);
 }
 
@@ -479,10 +479,10 @@ fn files_that_may_only_be_read_can_be_read() {
 #[test]
 fn what_is_no_manifest_is_damage_however_long_it_is() {
     let dir = tempfile::tempdir().unwrap();
-    let writer = Store::open(dir.path()).unwrap();
+    let writer = common::engine().open(dir.path()).unwrap();
     writer.put("a", vec![1; 1000]).unwrap();
     writer.close().unwrap();
-    let look = || ReadOnlyStore::open(dir.path()).unwrap_err();
+    let look = || common::engine().open_read_only(dir.path()).unwrap_err();
     let resize = |name: &str, len: u64| {
         let file = std::fs::OpenOptions::new().write(true).open(dir.path().join(name)).unwrap();
         file.set_len(len).unwrap();

@@ -14,12 +14,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{DIR, START, crashable, micros, moment, open, tiny};
+use common::{DIR, START, crashable, micros, moment, tiny};
 use siltstone::vfs::{CrashVfs, DiskVfs, MemVfs, Vfs};
-use siltstone::{Batch, Options, PutOptions, Store, SyncPolicy};
+use siltstone::{Batch, EncryptionKey, Options, PutOptions, Store, SyncPolicy};
 
-/// The stores of each version.
-const STORES: [&str; 2] = ["closed", "killed"];
+/// The stores of each version, and whether they are encrypted: those can be read with the feature only.
+const STORES: [(&str, bool); 3] = [("closed", false), ("killed", false), ("encrypted", true)];
+
+fn stores() -> impl Iterator<Item = (&'static str, bool)> {
+    STORES.into_iter().filter(|(_, encrypted)| !encrypted || cfg!(feature = "encryption"))
+}
+
+/// How such a store is opened.
+fn options(encrypted: bool) -> Options {
+    let options = Options::new().sizes(tiny());
+    // A passphrase, so that what becomes of one stays the same as well.
+    let key = || EncryptionKey::from_hex_or_passphrase("old gold").unwrap();
+    if encrypted { options.encryption_key(key()) } else { options }
+}
 
 /// 2100-01-01, in microseconds: when the tests' entries expire that do.
 const FAR: u64 = 4_102_444_800_000_000;
@@ -78,9 +90,9 @@ fn copy(from: (&dyn Vfs, &Path), to: (&dyn Vfs, &Path)) {
     }
 }
 
-fn check_in(vfs: &Arc<dyn Vfs>, dir: &Path, expected: &str, what: &str) {
+fn check_in(vfs: &Arc<dyn Vfs>, dir: &Path, encrypted: bool, expected: &str, what: &str) {
     for policy in [SyncPolicy::SyncOnBoundary, SyncPolicy::Periodic, SyncPolicy::Immediate] {
-        let options = Options::new().sync_policy(policy).sizes(tiny());
+        let options = options(encrypted).sync_policy(policy);
         let store = options.open_in(vfs.clone(), dir).unwrap_or_else(|error| panic!("{what}: {error}"));
         let found = describe(&store);
         for (found, expected) in found.lines().zip(expected.lines()) {
@@ -99,18 +111,18 @@ fn stores_of_all_versions_are_read() {
     let versions = versions();
     assert!(!versions.is_empty(), "there are no golden stores");
     for version in &versions {
-        for name in STORES {
+        for (name, encrypted) in stores() {
             let from = version.join(name);
             let what = from.display().to_string();
             let expected = std::fs::read_to_string(version.join(format!("{name}.txt"))).unwrap();
             assert!(expected.lines().count() > 20, "{what} holds next to nothing");
             let memory: Arc<dyn Vfs> = Arc::new(MemVfs::with_manual_clock(READ));
             copy((&DiskVfs, &from), (&*memory, Path::new(DIR)));
-            check_in(&memory, Path::new(DIR), &expected, &what);
+            check_in(&memory, Path::new(DIR), encrypted, &expected, &what);
             let scratch = tempfile::tempdir().unwrap();
             let disk: Arc<dyn Vfs> = Arc::new(DiskVfs);
             copy((&DiskVfs, &from), (&*disk, scratch.path()));
-            check_in(&disk, scratch.path(), &expected, &what);
+            check_in(&disk, scratch.path(), encrypted, &expected, &what);
         }
     }
 }
@@ -169,12 +181,14 @@ fn bless() {
     if target.exists() {
         std::fs::remove_dir_all(&target).unwrap();
     }
-    for name in STORES {
+    assert_eq!(stores().count(), STORES.len(), "it takes the feature encryption");
+    for (name, encrypted) in stores() {
         let (memory, vfs) = crashable();
-        let store = open(&vfs, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
+        let open = |vfs: &Arc<dyn Vfs>| options(encrypted).open_in(vfs.clone(), DIR).unwrap();
+        let store = open(&vfs);
         fill(&store, &memory, 0..60);
         store.close().unwrap();
-        let store = open(&vfs, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
+        let store = open(&vfs);
         fill(&store, &memory, 60..90);
         if name == "closed" {
             store.close().unwrap();
@@ -184,7 +198,7 @@ fn bless() {
         copy((&left, Path::new(DIR)), (&DiskVfs, &target.join(name)));
         let reopened: Arc<dyn Vfs> = Arc::new(MemVfs::with_manual_clock(READ));
         copy((&DiskVfs, &target.join(name)), (&*reopened, Path::new(DIR)));
-        let store = open(&reopened, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
+        let store = open(&reopened);
         std::fs::write(target.join(format!("{name}.txt")), describe(&store)).unwrap();
     }
 }

@@ -118,16 +118,3 @@ fn a_connector_that_a_secret_names_is_not_shown() {
     let told = open_storage(&StorageConfig::reader(&secrets).json(text).unwrap()).unwrap_err().to_string();
     assert!(told.contains("(hidden)") && !told.contains("hunter2"), "{told}");
 }
-
-#[test]
-fn what_is_not_built_is_refused_by_its_key() {
-    let config = StorageConfig::new;
-    for (config, key) in [
-        (config().compression(true), "storage.persistence.compression"),
-        (config().encryption_key(siltstone::Secret::new("x")), "storage.persistence.encryption"),
-    ] {
-        let error = open_storage(&config).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.to_string().starts_with(key), "{error}");
-    }
-}

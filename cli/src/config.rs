@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use siltstone::{ConnectorId, Options, StorageConfig, Store, SyncPolicy};
+use siltstone::{ConnectorId, EncryptionKey, Options, StorageConfig, Store, SyncPolicy};
 
 use crate::exit::{Failure, Result};
 
@@ -46,6 +46,13 @@ impl FileConfig {
     /// All that it says of the engine.
     pub(crate) fn options(&self) -> Result<Options> {
         self.config.engine_options().map_err(|error| self.wrong(&error))
+    }
+
+    /// The key of the store, if it says one.
+    pub(crate) fn encryption_key(&self) -> Result<Option<EncryptionKey>> {
+        let secret = self.config.encryption_key.as_ref().filter(|_| self.config.encryption);
+        let key = secret.map(|secret| EncryptionKey::from_hex_or_passphrase(secret.expose()));
+        key.transpose().map_err(|error| self.wrong(&error))
     }
 
     pub(crate) fn rules_retention(&self) -> bool {

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use siltstone::{Compression, Error, ErrorKind, Options, ReadOnlyStore, Store, SyncPolicy};
+use siltstone::{Compression, EncryptionKey, Error, ErrorKind, Options, ReadOnlyStore, Store, SyncPolicy};
 
 use crate::config::FileConfig;
 use crate::exit::{Failure, Result};
+use crate::key::KeySource;
 
 const DEFAULT: &str = "./siltstone-data";
 const VARIABLE: &str = "SILTSTONE_STORE";
@@ -20,21 +21,23 @@ pub(crate) struct Home {
     config: Option<FileConfig>,
     /// What the command line says of it.
     compression: Option<Compression>,
+    key: Option<KeySource>,
 }
 
 impl Home {
     /// What the command line says comes first, then the configuration, then the environment.
-    pub(crate) fn new(
-        named: Option<PathBuf>,
-        config: Option<&Path>,
-        compression: Option<Compression>,
-    ) -> Result<Self> {
+    pub(crate) fn new(named: Option<PathBuf>, config: Option<&Path>) -> Result<Self> {
         let config = config.map(FileConfig::read).transpose()?;
         let variable = || std::env::var_os(VARIABLE).filter(|dir| !dir.is_empty()).map(PathBuf::from);
         let is_named = named.is_some();
         let configured = config.as_ref().and_then(FileConfig::path).map(Path::to_owned);
         let dir = named.or(configured).or_else(variable).unwrap_or_else(|| DEFAULT.into());
-        Ok(Self { dir, named: is_named, config, compression })
+        Ok(Self { dir, named: is_named, config, compression: None, key: None })
+    }
+
+    /// With what else the command line says of the store.
+    pub(crate) fn with(self, compression: Option<Compression>, key: Option<KeySource>) -> Self {
+        Self { compression, key, ..self }
     }
 
     /// This one, or the one that a command was given.
@@ -47,9 +50,10 @@ impl Home {
     }
 
     /// What a later command has to be given to find this store: options and their values.
-    pub(crate) fn arguments(&self) -> Vec<(&'static str, &Path)> {
-        let config = self.config.as_ref().map(|config| ("--config", config.file()));
-        config.into_iter().chain(self.named.then_some(("--store", &*self.dir))).collect()
+    pub(crate) fn arguments(&self) -> Vec<(&'static str, PathBuf)> {
+        let config = self.config.as_ref().map(|config| ("--config", config.file().to_owned()));
+        let key = self.key.as_ref().map(|key| ("--encryption-key", key.to_string().into()));
+        config.into_iter().chain(self.named.then(|| ("--store", self.dir.clone()))).chain(key).collect()
     }
 
     /// What the configuration says, if there is one.
@@ -61,13 +65,34 @@ impl Home {
     pub(crate) fn options(&self) -> Result<Options> {
         let options = self.config.as_ref().map_or_else(|| Ok(Options::new()), FileConfig::options)?;
         let options = options.sync_policy(SyncPolicy::SyncOnBoundary);
-        Ok(self.compression.into_iter().fold(options, Options::compression))
+        self.keyed(self.compression.into_iter().fold(options, Options::compression))
+    }
+
+    /// The key of the store, if one was given.
+    pub(crate) fn key(&self) -> Result<Option<EncryptionKey>> {
+        match (&self.key, &self.config) {
+            (Some(source), _) => source.read().map(Some),
+            (None, Some(config)) => config.encryption_key(),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn keyed(&self, options: Options) -> Result<Options> {
+        Ok(match self.key()? {
+            Some(key) => options.encryption_key(key),
+            None => options,
+        })
+    }
+
+    /// How to look at the store.
+    pub(crate) fn looking(&self) -> Result<Options> {
+        self.keyed(Options::new())
     }
 
     /// Opens a store that is there, to look at it: it takes no lock, so that whoever wants to write the store is
     /// never kept from it.
     pub(crate) fn look(&self) -> Result<ReadOnlyStore> {
-        ReadOnlyStore::open(&self.dir).map_err(|error| self.explain(error))
+        self.looking()?.open_read_only(&self.dir).map_err(|error| self.explain(error))
     }
 
     /// Opens the store to write to it, or makes it.

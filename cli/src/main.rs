@@ -7,6 +7,7 @@ mod duration;
 mod exit;
 mod exported;
 mod home;
+mod key;
 mod output;
 mod record;
 mod signals;

@@ -6,7 +6,7 @@ use std::fs;
 
 use common::Place;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "capture",
     "put",
     "get",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 15] = [
     "checkpoint",
     "verify",
     "repair",
+    "rekey",
     "completions",
     "man",
 ];

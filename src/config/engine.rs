@@ -1,14 +1,14 @@
 //! From a configuration to an open store.
 //!
-//! One place for each thing that is asked of the engine: what it cannot do yet is refused here, and nowhere
-//! else.
+//! One place for each thing that is asked of the engine.
 
 use std::path::Path;
 
 use crate::cdk::{BaseOptions, KeyValueOptions};
 use crate::config::StorageConfig;
 use crate::connector::{ConnectorOptions, SiltstoneStorage};
-use crate::error::{Error, ErrorKind, Result};
+use crate::crypto::EncryptionKey;
+use crate::error::{Error, Result};
 use crate::options::{Compression, Options, SyncPolicy};
 use crate::retention::Retention;
 use crate::store::Store;
@@ -19,7 +19,7 @@ impl StorageConfig {
     ///
     /// # Errors
     ///
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) for what this version of the engine cannot do.
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the store is to be encrypted and there is no key.
     pub fn engine_options(&self) -> Result<Options> {
         let options = Options::new()
             .sync_policy(self.sync_policy.unwrap_or(SyncPolicy::InMemory))
@@ -110,11 +110,15 @@ impl StorageConfig {
     }
 
     fn with_encryption(&self, options: Options) -> Result<Options> {
-        if self.encryption { Err(unsupported("persistence.encryption")) } else { Ok(options) }
+        let Some(secret) = self.encryption_key.as_ref().filter(|_| self.encryption) else {
+            return if self.encryption { Err(no_key()) } else { Ok(options) };
+        };
+        Ok(options.encryption_key(EncryptionKey::from_hex_or_passphrase(secret.expose())?))
     }
 }
 
-fn unsupported(key: &str) -> Error {
-    let message = format!("storage.{key} is set, but this version of siltstone cannot do that; leave it out");
-    Error::new(ErrorKind::Unsupported, message)
+fn no_key() -> Error {
+    Error::invalid(
+        "storage.persistence.encryption is true, but there is no key; give encryption_key beside it",
+    )
 }

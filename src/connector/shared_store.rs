@@ -86,6 +86,7 @@ fn same_options(path: &Path, open: &Options, asked: &Options) -> Result<()> {
         on_event,
         packing,
         memory_limit,
+        encryption_key,
         sizes,
     } = open;
     let differs = |option: &str, open: &dyn std::fmt::Display, asked: &dyn std::fmt::Display| {
@@ -118,6 +119,11 @@ fn same_options(path: &Path, open: &Options, asked: &Options) -> Result<()> {
     }
     if *memory_limit != asked.memory_limit {
         return differs("memory_limit", memory_limit, &asked.memory_limit);
+    }
+    if *encryption_key != asked.encryption_key {
+        let text = |key: Option<_>| if key.is_some() { "one key" } else { "unset" };
+        let other = if asked.encryption_key.is_some() { "another key" } else { "unset" };
+        return differs("encryption_key", &text(encryption_key.as_ref()), &other);
     }
     if *sizes != asked.sizes {
         return differs("sizes", &format!("{sizes:?}"), &format!("{:?}", asked.sizes));

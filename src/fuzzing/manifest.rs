@@ -71,20 +71,21 @@ fn edit(input: &mut Input<'_>, state: &State) -> Edit {
         end: number.is_multiple_of(2).then_some(number * 9),
         filled: number * 8,
     };
-    let segment = SegmentRecord { number, level: input.byte() % 7, len: number << 9 };
+    let segment = SegmentRecord { number, level: input.byte() % 7, len: number << 9, salt: number };
     let dropped = input.byte().is_multiple_of(2);
     Edit {
         logs: vec![log],
         dropped_logs: state.logs.keys().next().filter(|_| dropped).copied().into_iter().collect(),
         segments: vec![segment],
         dropped_segments: Vec::new(),
-        values: vec![ValueRecord { number: number + 1, len: number, filled: number * 3 }],
+        values: vec![ValueRecord { number: number + 1, len: number, filled: number * 3, salt: number }],
         dropped_values: state.values.keys().next().filter(|_| dropped).copied().into_iter().collect(),
         covers: Some(vec![Cover { start: vec![input.byte()], end: None, before: number, seq: number }]),
         rules: Some(vec![Rule { prefix: vec![input.byte()], max_age: Some(number), max_bytes: None }]),
         flushed: (!dropped).then_some(Flushed { log: number, ..Flushed::default() }),
         next_segment: Some(number + 1),
         next_log: None,
+        epoch: (!dropped).then_some(number),
     }
 }
 

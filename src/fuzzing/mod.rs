@@ -17,12 +17,14 @@
 mod block;
 mod frame;
 mod input;
+mod keyring;
 mod manifest;
 mod segment;
 mod values;
 
 pub use block::block;
 pub use frame::frame;
+pub use keyring::keyring;
 pub use manifest::manifest;
 pub use segment::segment;
 pub use values::values;
@@ -56,6 +58,11 @@ mod tests {
         #[test]
         fn value_files(bytes in bytes(300)) {
             values(&bytes);
+        }
+
+        #[test]
+        fn keyrings(bytes in bytes(100)) {
+            keyring(&bytes);
         }
 
         #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::entry::{Entry, Place};
 use crate::error::{ErrorKind, Result};
 use crate::fuzzing::input::{Input, place, read};
-use crate::segment::{Segment, SegmentCursor, SegmentWriter, key_hash, salvage};
+use crate::segment::{Contents, Segment, SegmentCursor, SegmentWriter, key_hash, salvage};
 use crate::vfs::MemVfs;
 
 /// Items in the order of segments.
@@ -41,7 +41,7 @@ fn check(opened: Result<Arc<Segment>>, items: &Items) -> bool {
 /// Whatever is saved of a damaged segment is what was written.
 fn check_saved(bytes: &[u8], items: &Items) -> usize {
     let mut saved = 0;
-    let salvaged = salvage(bytes, &mut |key, seq, entry| {
+    let salvaged = salvage(&Contents::new(bytes, 1, None, None), &mut |key, seq, entry| {
         assert_eq!(items.get(&(key.to_vec(), Reverse(seq))).map(Vec::as_slice), Some(entry));
         saved += 1;
         Ok(())
@@ -51,7 +51,7 @@ fn check_saved(bytes: &[u8], items: &Items) -> usize {
 }
 
 fn any_file(data: &[u8]) {
-    let _ = salvage(data, &mut |_, _, _| Ok(()));
+    let _ = salvage(&Contents::new(data, 1, None, None), &mut |_, _, _| Ok(()));
     if let Ok(segment) = open(data) {
         let mut cursor = SegmentCursor::new(segment.clone());
         let _ = cursor.seek_first();
@@ -121,7 +121,7 @@ fn read_all(segment: &Arc<Segment>, items: &Items) -> Result<()> {
         assert!(cursor.valid(), "an item is missing");
         assert_eq!((cursor.key(), cursor.seq(), cursor.value()), (&key[..], *seq, &entry[..]));
         let found = segment.get(key, key_hash(key), *seq)?;
-        let found = found.map(|found| (found.seq, segment.bytes(found.range)));
+        let found = found.as_ref().map(|found| (found.seq, found.entry(segment)));
         assert_eq!(found, Some((*seq, &entry[..])));
         cursor.next()?;
     }

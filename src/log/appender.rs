@@ -12,11 +12,15 @@ use std::sync::Arc;
 use crate::batch::Op;
 use crate::error::{Error, Result};
 use crate::log::header::{HEADER_LEN, Header, LogId};
+use crate::log::seal::FrameSealer;
 use crate::log::{LogFile, Position, name, path};
 use crate::vfs::{Access, File, MapWriter, Mapping, Vfs};
 
 /// Pieces of a frame are gathered up to this many bytes for one `pwrite`.
 const GATHER: usize = 256 << 10;
+
+/// Memory for a sealed frame that is kept for the next one.
+const KEPT: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Appender {
@@ -31,6 +35,12 @@ pub(crate) struct Appender {
     /// What the latest frame said is durable.
     told: u64,
     gathered: Vec<u8>,
+    /// Of a log that is sealed and has its header.
+    sealer: Option<FrameSealer>,
+    /// The frame that was sealed last: its memory.
+    sealed: Vec<u8>,
+    /// Nothing may be appended any more: something may have been sealed for where the next frame would lie.
+    is_spent: bool,
 }
 
 impl Appender {
@@ -56,7 +66,7 @@ impl Appender {
             Error::io(doing("reserve space for log"), error)
         })?;
         let mapping = map.mapping().clone();
-        let log = LogFile { id, mapping, file: Some(file.clone()) };
+        let log = LogFile::new(vfs, id, mapping, Some(file.clone()));
         Ok(Self {
             log,
             file,
@@ -67,6 +77,9 @@ impl Appender {
             asked_pages: 0,
             told: 0,
             gathered: Vec::new(),
+            sealer: None,
+            sealed: Vec::new(),
+            is_spent: false,
         })
     }
 
@@ -118,8 +131,10 @@ impl Appender {
     /// Writes the header: from here on this is the newest log.
     pub(crate) fn activate(&mut self, previous_end: u64, durable: Position, base_time: u64) -> Result<()> {
         self.base_time = base_time;
-        let header = Header { id: self.log.id, previous_end, durable, base_time };
-        self.put_bytes(&header.encode(), &[], HEADER_LEN)
+        let header = Header { id: self.log.id, previous_end, durable, base_time }.encode();
+        self.put_bytes(&header, &[], HEADER_LEN)?;
+        self.sealer = self.log.seal.as_ref().map(|seal| FrameSealer::new(self.log.id, seal, &header));
+        Ok(())
     }
 
     pub(crate) fn log(&self) -> &LogFile {
@@ -143,7 +158,7 @@ impl Appender {
     }
 
     pub(crate) fn has_room(&self, len: u64) -> bool {
-        (self.capacity() - self.offset()) as u64 >= len
+        (self.capacity() - self.offset()) as u64 >= len && !self.is_spent
     }
 
     /// What to tell in the next frame about durability, if it has changed in this log.
@@ -158,9 +173,28 @@ impl Appender {
     /// Appends one frame, which has space. On an error nothing was appended.
     #[inline]
     pub(crate) fn append(&mut self, head: &[u8], ops: &[Op<'_>]) -> Result<()> {
+        if self.log.seal.is_some() {
+            return self.append_sealed(head, ops);
+        }
         let puts = ops.iter().filter_map(Op::value);
         let payload: usize = puts.map(|put| put.meta.len() + put.value.len()).sum();
         self.put_bytes(head, ops, head.len() + payload)
+    }
+
+    fn append_sealed(&mut self, head: &[u8], ops: &[Op<'_>]) -> Result<()> {
+        // Unless it gets to its end.
+        let is_spent = std::mem::replace(&mut self.is_spent, true);
+        let Some(sealer) = self.sealer.as_ref().filter(|_| !is_spent) else {
+            return Err(Error::invalid(format!("log {} takes no more frames", self.log.id.number)));
+        };
+        // In memory of ours first: a mapping must never hold what is not sealed.
+        let mut frame = std::mem::take(&mut self.sealed);
+        sealer.frame(self.offset() as u64, head, ops, &mut frame)?;
+        self.put_bytes(&frame, &[], frame.len())?;
+        frame.clear();
+        frame.shrink_to(KEPT);
+        (self.sealed, self.is_spent) = (frame, false);
+        Ok(())
     }
 
     fn put_bytes(&mut self, head: &[u8], ops: &[Op<'_>], len: usize) -> Result<()> {

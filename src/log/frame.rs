@@ -15,6 +15,7 @@
 //! is the sequence number of the first operation; `time` is microseconds after the log's base time;
 //! `durable`, given when it changed, is the offset in this log up to which everything is durable.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crc32fast::Hasher;
@@ -23,6 +24,7 @@ use crate::batch::{Change, Op};
 use crate::codec::{Malformed, Reader, put_varint, salted_crc};
 use crate::entry::{content_type, length32, put_content_type};
 use crate::log::header::LogId;
+use crate::log::seal::{Lens, payload_len};
 
 pub(crate) const FRAME_HEAD: usize = 8;
 
@@ -94,10 +96,12 @@ impl TableBuilder {
         self.payload_len += (put.meta.len() + put.value.len()) as u64;
     }
 
-    /// The most bytes that the frame can take; refuses tables whose length has no field.
-    pub(crate) fn frame_limit(&self) -> Option<u64> {
-        let table = self.ops.len() as u64 + 40;
-        (table <= u64::from(u32::MAX)).then_some(FRAME_HEAD as u64 + table + self.payload_len)
+    /// The most bytes that the frame can take where each piece takes `overhead` more; refuses tables whose length
+    /// has no field.
+    pub(crate) fn frame_limit(&self, overhead: usize) -> Option<u64> {
+        let table = (self.ops.len() + 40 + overhead) as u64;
+        let payloads = self.payload_len + self.count * overhead as u64;
+        (table <= u64::from(u32::MAX)).then_some(FRAME_HEAD as u64 + table + payloads)
     }
 
     /// The frame's head and table, for this place in a log.
@@ -153,15 +157,18 @@ fn payload_crc(meta: &[u8], value: &[u8]) -> u32 {
 }
 
 /// A frame whose table's checksum held. Its payloads may still be damaged.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Frame<'a> {
     pub(crate) seq: u64,
     /// Microseconds after the log's base time.
     pub(crate) time: u64,
     pub(crate) durable: Option<u64>,
     pub(crate) count: u64,
-    ops: &'a [u8],
+    /// The table, and where in it the operations begin.
+    table: Cow<'a, [u8]>,
+    ops_at: usize,
     payload_start: u64,
+    is_sealed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,17 +197,21 @@ pub(crate) enum Action<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Reads the head and table at the start of `bytes`, which lie at `offset` of the log `id`.
-    pub(crate) fn decode(bytes: &'a [u8], id: LogId, offset: u64) -> Result<Self, Malformed> {
+    /// Reads the head and table at the start of `bytes`, which lie at `offset` of the lens's log.
+    pub(super) fn decode(bytes: &'a [u8], lens: &Lens<'_>, offset: u64) -> Result<Self, Malformed> {
         let reader = &mut Reader::new(bytes);
         let crc = reader.u32()?;
         let checked = bytes.get(4..).ok_or(Malformed)?;
         let len = usize::try_from(reader.u32()?).map_err(|_| Malformed)?;
         let table = reader.take(len)?;
-        if len == 0 || salted_crc(id.salt, offset, checked.get(..4 + len).ok_or(Malformed)?) != crc {
+        if len == 0 || salted_crc(lens.id.salt, offset, checked.get(..4 + len).ok_or(Malformed)?) != crc {
             return Err(Malformed);
         }
-        Self::parse(table, offset + (FRAME_HEAD + len) as u64)
+        let table = match lens.table(offset, table) {
+            None => Cow::Borrowed(table),
+            Some(opened) => Cow::Owned(opened?),
+        };
+        Self::parse(table, offset + (FRAME_HEAD + len) as u64, lens.is_sealed())
     }
 
     /// What decoding at `offset` would have to look at.
@@ -210,20 +221,33 @@ impl<'a> Frame<'a> {
         if len <= log.len() { len } else { 0 }
     }
 
-    /// Reads a table that this process made or that its checksum vouched for.
-    pub(crate) fn parse(table: &'a [u8], payload_start: u64) -> Result<Self, Malformed> {
-        let reader = &mut Reader::new(table);
+    /// Reads a table that this process made or that its checksum vouched for, and which lies in the log as it is or
+    /// is sealed there, like the payloads that begin at this offset.
+    pub(crate) fn parse(
+        table: impl Into<Cow<'a, [u8]>>,
+        payload_start: u64,
+        is_sealed: bool,
+    ) -> Result<Self, Malformed> {
+        let table = table.into();
+        let reader = &mut Reader::new(&table);
         let head = reader.varint()?;
         let seq = reader.varint()?;
         let time = reader.varint()?;
         let durable = if head & 1 == 0 { None } else { Some(reader.varint()?) };
-        let ops = reader.take(reader.remaining())?;
-        Ok(Self { seq, time, durable, count: head / 2, ops, payload_start })
+        let ops_at = table.len() - reader.remaining();
+        Ok(Self { seq, time, durable, count: head / 2, table, ops_at, payload_start, is_sealed })
     }
 
     /// The operations, in order; after the first malformed one nothing more comes.
-    pub(crate) fn ops(&self) -> Ops<'a> {
-        Ops { reader: Reader::new(self.ops), left: self.count, payload: self.payload_start }
+    pub(crate) fn ops(&self) -> Ops<'_> {
+        let ops = self.table.get(self.ops_at..).unwrap_or_default();
+        let (left, payload, is_sealed) = (self.count, self.payload_start, self.is_sealed);
+        Ops { reader: Reader::new(ops), left, payload, is_sealed }
+    }
+
+    /// How long a payload of this frame is in the log.
+    pub(super) fn payload_len(&self, meta_len: u32, value_len: u32) -> Option<u64> {
+        payload_len(u64::from(meta_len) + u64::from(value_len), self.is_sealed).ok()
     }
 
     /// Where the frame ends, by what its table says of the lengths of its payloads.
@@ -234,15 +258,15 @@ impl<'a> Frame<'a> {
     }
 
     /// Checks every operation and payload against the log's bytes; the frame's end, if all hold.
-    pub(crate) fn verify(&self, log: &[u8]) -> Result<u64, Malformed> {
+    pub(super) fn verify(&self, log: &[u8], lens: &Lens<'_>) -> Result<u64, Malformed> {
         self.verify_by(|range| {
             let place = |at: u64| usize::try_from(at).map_err(|_| Malformed);
             let payload = log.get(place(range.start)?..place(range.end)?).ok_or(Malformed)?;
-            Ok(crc32fast::hash(payload))
+            lens.checksum(&range, payload)
         })
     }
 
-    /// The same, with the checksum of a range of the log's bytes from somewhere else.
+    /// The same, with the checksum of what lies in a range of the log from somewhere else.
     pub(crate) fn verify_by<E: From<Malformed>>(
         &self,
         mut checksum: impl FnMut(Range<u64>) -> Result<u32, E>,
@@ -250,7 +274,7 @@ impl<'a> Frame<'a> {
         let mut ops = self.ops();
         for op in &mut ops {
             let Action::Put { meta_len, value_len, crc, offset, .. } = op?.action else { continue };
-            let len = u64::from(meta_len) + u64::from(value_len);
+            let len = payload_len(u64::from(meta_len) + u64::from(value_len), self.is_sealed)?;
             let end = offset.checked_add(len).ok_or(Malformed)?;
             if checksum(offset..end)? != crc {
                 return Err(Malformed.into());
@@ -265,6 +289,7 @@ pub(crate) struct Ops<'a> {
     reader: Reader<'a>,
     left: u64,
     payload: u64,
+    is_sealed: bool,
 }
 
 impl<'a> Ops<'a> {
@@ -292,7 +317,7 @@ impl<'a> Ops<'a> {
         let crc = reader.u32()?;
         let key = reader.take(key_len)?;
         let offset = self.payload;
-        let len = u64::from(meta_len) + u64::from(value_len);
+        let len = payload_len(u64::from(meta_len) + u64::from(value_len), self.is_sealed)?;
         self.payload = offset.checked_add(len).ok_or(Malformed)?;
         Ok(FrameOp { key, action: Action::Put { expires, content_type, meta_len, value_len, crc, offset } })
     }
@@ -320,6 +345,8 @@ mod tests {
 
     const ID: LogId = LogId { number: 1, salt: 0x1234_5678_9abc_def0 };
 
+    const LENS: Lens<'static> = Lens::plain(ID);
+
     fn sample(offset: u64) -> Vec<u8> {
         let options = PutOptions::new().content_type("application/json").metadata("{}");
         let mut builder = TableBuilder::default();
@@ -336,9 +363,9 @@ mod tests {
     #[test]
     fn a_frame_comes_back() {
         let bytes = sample(10);
-        let frame = Frame::decode(&bytes[10..], ID, 10).unwrap();
+        let frame = Frame::decode(&bytes[10..], &LENS, 10).unwrap();
         assert_eq!((frame.seq, frame.time, frame.durable, frame.count), (7, 11, Some(5), 3));
-        assert_eq!(frame.verify(&bytes), Ok(bytes.len() as u64));
+        assert_eq!(frame.verify(&bytes, &LENS), Ok(bytes.len() as u64));
         let keys: Vec<_> = frame.ops().map(|op| op.unwrap().key).collect();
         let last = frame.ops().last().unwrap().unwrap().action;
         assert_eq!(last, Action::DeleteRange { end: Some(b"b"), before: Some(3) });
@@ -351,7 +378,7 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            let verdict = Frame::decode(&damaged, ID, 0).and_then(|frame| frame.verify(&damaged));
+            let verdict = Frame::decode(&damaged, &LENS, 0).and_then(|frame| frame.verify(&damaged, &LENS));
             assert_eq!(verdict, Err(Malformed), "bit {bit}");
         }
     }
@@ -359,15 +386,15 @@ mod tests {
     #[test]
     fn a_frame_is_one_only_in_its_log_at_its_offset() {
         let bytes = sample(0);
-        assert!(Frame::decode(&bytes, ID, 1).is_err());
-        assert!(Frame::decode(&bytes, LogId { number: 1, salt: 1 }, 0).is_err());
+        assert!(Frame::decode(&bytes, &LENS, 1).is_err());
+        assert!(Frame::decode(&bytes, &Lens::plain(LogId { number: 1, salt: 1 }), 0).is_err());
     }
 
     proptest! {
         #[test]
         fn any_table_is_read_or_refused(table in proptest::collection::vec(any::<u8>(), 0..80)) {
-            if let Ok(frame) = Frame::parse(&table, 0) {
-                let _ = frame.verify(&table);
+            if let Ok(frame) = Frame::parse(&table, 0, false) {
+                let _ = frame.verify(&table, &LENS);
                 prop_assert!(frame.ops().count() <= table.len() + 1);
             }
         }

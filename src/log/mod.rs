@@ -6,6 +6,7 @@ mod header;
 mod probe;
 mod replay;
 mod salvage;
+mod seal;
 mod space;
 
 pub(crate) use appender::Appender;
@@ -13,17 +14,20 @@ pub(crate) use frame::{Action, FRAME_HEAD, Frame, FrameOp, TableBuilder};
 pub(crate) use header::{HEADER_LEN, LogId};
 pub(crate) use probe::{has_header, torn_keys, whole_frames};
 pub(crate) use replay::{Replay, Stop, good_until, replay};
-pub(crate) use salvage::{Head, Salvaged, head, salvage};
+pub(crate) use salvage::{Head, Salvaged, head, is_whole, salvage};
 pub(crate) use space::{Grant, Register, Space};
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::crypto::Sealer;
 use crate::entry::Pointer;
 use crate::error::{Error, Result};
 use crate::log::header::Header;
+use crate::log::seal::{Lens, LogSeal};
 use crate::values::plain;
 use crate::vfs::{File, Mapping, Vfs};
 
@@ -56,12 +60,36 @@ pub(crate) struct LogFile {
     pub(crate) mapping: Arc<Mapping>,
     /// As long as there may be something to sync or to cut: an open file is dear where there are many logs.
     pub(crate) file: Option<Arc<dyn File>>,
+    /// What it is sealed with, if it is.
+    seal: Option<Arc<LogSeal>>,
 }
 
 impl LogFile {
+    /// A log of this place.
+    pub(crate) fn new(vfs: &dyn Vfs, id: LogId, mapping: Arc<Mapping>, file: Option<Arc<dyn File>>) -> Self {
+        let seal = vfs.vault().map(|vault| Arc::new(LogSeal::new(vault, id)));
+        Self { id, mapping, file, seal }
+    }
+
     /// The metadata and value that a pointer means, once their checksum vouched for them.
-    pub(crate) fn payload(&self, pointer: &Pointer, len: u64) -> Result<&[u8]> {
-        plain(&self.mapping, || name(self.id.number), pointer, len)
+    #[inline]
+    pub(crate) fn payload(&self, pointer: &Pointer, len: u64) -> Result<Cow<'_, [u8]>> {
+        plain(&self.mapping, self.payloads(), || name(self.id.number), pointer, len)
+    }
+
+    /// What payloads are sealed with.
+    pub(crate) fn payloads(&self) -> Option<&Sealer> {
+        self.seal.as_ref().map(|seal| &seal.payloads)
+    }
+
+    /// What the frames that are mapped are read with.
+    fn lens(&self) -> Lens<'_> {
+        self.lens_of(self.mapping.bytes())
+    }
+
+    /// The same where the log, or its header, is somewhere else.
+    fn lens_of(&self, header: &[u8]) -> Lens<'_> {
+        Lens::new(self.id, self.seal.as_deref(), header)
     }
 
     /// The log's file, for those who know that it is still held.

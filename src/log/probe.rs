@@ -12,6 +12,7 @@ use crate::codec::{Malformed, Reader};
 use crate::log::LogFile;
 use crate::log::frame::{Action, FRAME_HEAD, Frame};
 use crate::log::header::{HEADER_LEN, Header, HeaderError};
+use crate::log::seal::Lens;
 
 /// How much is read at first: mostly there is nothing new.
 const GLANCE: u64 = 4 << 10;
@@ -38,7 +39,8 @@ pub(crate) fn has_header(log: &LogFile) -> io::Result<bool> {
 /// Stops early after about a megabyte: whoever wants more asks again from there.
 pub(crate) fn whole_frames(log: &LogFile, from: u64, limit: u64) -> io::Result<u64> {
     let from = from.max(HEADER_LEN as u64);
-    let mut window = Window { log, limit, start: from, bytes: Vec::new() };
+    let header = header(log)?;
+    let mut window = Window { log, lens: log.lens_of(&header), limit, start: from, bytes: Vec::new() };
     let mut end = from;
     while end - from < STEP
         && let Some(next) = window.frame_end(end)?
@@ -54,14 +56,18 @@ pub(crate) fn torn_keys(log: &LogFile, at: u64) -> Option<(Vec<u8>, Vec<u8>)> {
     let Ok(file) = log.file() else {
         let place = |at: u64| usize::try_from(at).ok();
         let bytes = log.mapping.bytes().get(place(at)?..)?;
-        let frame = Frame::decode(bytes, log.id, at).ok()?;
-        let checksum =
-            |range: Range<u64>| log.mapping.get(place(range.start)?..place(range.end)?).map(crc32fast::hash);
+        let lens = log.lens();
+        let frame = Frame::decode(bytes, &lens, at).ok()?;
+        let checksum = |range: Range<u64>| {
+            let bytes = log.mapping.get(place(range.start)?..place(range.end)?)?;
+            lens.checksum(&range, bytes).ok()
+        };
         return damaged_keys(&frame, checksum);
     };
-    let mut window = Window { log, limit: file.len().ok()?, start: at, bytes: Vec::new() };
+    let (limit, header) = (file.len().ok()?, header(log).ok()?);
+    let mut window = Window { log, lens: log.lens_of(&header), limit, start: at, bytes: Vec::new() };
     let table = window.table(at).ok()??;
-    let frame = Frame::decode(window.within(&table)?, log.id, at).ok()?;
+    let frame = Frame::decode(window.within(&table)?, &window.lens, at).ok()?;
     damaged_keys(&frame, |range| window.checksum(range).ok())
 }
 
@@ -71,8 +77,9 @@ fn damaged_keys(
 ) -> Option<(Vec<u8>, Vec<u8>)> {
     let damaged = frame.ops().map_while(Result::ok).filter(|op| match op.action {
         Action::Put { meta_len, value_len, crc, offset, .. } => {
-            let len = u64::from(meta_len) + u64::from(value_len);
-            offset.checked_add(len).and_then(|end| checksum(offset..end)) != Some(crc)
+            let len = frame.payload_len(meta_len, value_len);
+            let end = len.and_then(|len| offset.checked_add(len));
+            end.and_then(|end| checksum(offset..end)) != Some(crc)
         }
         Action::Delete | Action::DeleteRange { .. } => false,
     });
@@ -85,6 +92,7 @@ fn damaged_keys(
 /// A copy of some of the log's bytes.
 struct Window<'a> {
     log: &'a LogFile,
+    lens: Lens<'a>,
     /// Nothing is read from here on.
     limit: u64,
     start: u64,
@@ -96,7 +104,7 @@ impl Window<'_> {
     fn frame_end(&mut self, at: u64) -> io::Result<Option<u64>> {
         let Some(table) = self.table(at)? else { return Ok(None) };
         let bytes = self.within(&table).unwrap_or_default();
-        let Ok(frame) = Frame::decode(bytes, self.log.id, at) else { return Ok(None) };
+        let Ok(frame) = Frame::decode(bytes, &self.lens, at) else { return Ok(None) };
         match frame.verify_by(|range| self.checksum(range)) {
             Ok(end) => Ok(Some(end)),
             Err(Unverified::Malformed) => Ok(None),
@@ -138,10 +146,13 @@ impl Window<'_> {
     /// The checksum of a payload, which may be far longer than what is worth keeping.
     fn checksum(&self, range: Range<u64>) -> Result<u32, Unverified> {
         if let Some(bytes) = self.within(&range) {
-            return Ok(crc32fast::hash(bytes));
+            return Ok(self.lens.checksum(&range, bytes)?);
         }
         if range.end > self.limit {
             return Err(Unverified::Malformed);
+        }
+        if self.lens.is_sealed() {
+            return self.sealed_checksum(&range);
         }
         let mut hasher = Hasher::new();
         let mut piece = vec![0; (range.end - range.start).min(STEP) as usize];
@@ -154,6 +165,25 @@ impl Window<'_> {
         }
         Ok(hasher.finalize())
     }
+
+    /// What is sealed opens as a whole.
+    fn sealed_checksum(&self, range: &Range<u64>) -> Result<u32, Unverified> {
+        let len = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+        let mut bytes = vec![0; len];
+        self.log.file()?.read_exact_at(&mut bytes, range.start)?;
+        Ok(self.lens.checksum(range, &bytes)?)
+    }
+}
+
+/// The header of a log, where something is to be opened with it.
+fn header(log: &LogFile) -> io::Result<[u8; HEADER_LEN]> {
+    let mut bytes = [0; HEADER_LEN];
+    match (log.payloads(), log.mapping.bytes().first_chunk()) {
+        (None, _) => {}
+        (Some(_), Some(mapped)) => bytes = *mapped,
+        (Some(_), None) => log.file()?.read_exact_at(&mut bytes, 0)?,
+    }
+    Ok(bytes)
 }
 
 /// Why a frame is not a whole one as far as can be seen.
@@ -213,7 +243,7 @@ mod tests {
     fn log(bytes: &[u8], id: LogId) -> LogFile {
         let file = MemVfs::new().create(Path::new("log")).unwrap();
         file.write_all_at(bytes, 0).unwrap();
-        LogFile { id, mapping: file.map(0).unwrap(), file: Some(file) }
+        LogFile::new(&MemVfs::new(), id, file.map(0).unwrap(), Some(file))
     }
 
     fn end(bytes: &[u8], from: u64) -> u64 {

@@ -1,9 +1,12 @@
 //! Reading a log from front to back, as far as it holds.
 
+use std::borrow::Borrow;
+
 use crate::error::{Error, Result};
 use crate::log::frame::Frame;
 use crate::log::header::{HEADER_LEN, Header, HeaderError, LogId};
 use crate::log::salvage::Salvaged;
+use crate::log::seal::Lens;
 use crate::log::{LogFile, Position, name};
 
 /// How far a log could be read.
@@ -50,11 +53,12 @@ pub(crate) fn replay(
         }
         Err(HeaderError::Version(version)) => return Err(newer(log.id, version)),
         _ if sealed.is_some() => return Err(damaged(log.id, 0, "the header is damaged")),
-        _ => return Ok(nothing(behind(log.id, bytes, 0).0)),
+        _ => return Ok(nothing(behind(&log.lens_of(bytes), bytes, 0).0)),
     };
+    let lens = &log.lens_of(bytes);
     let mut replay =
         Replay { end: from.max(HEADER_LEN as u64), frames: 0, stop: Stop::End, durable: header.durable };
-    while let Some((frame, end)) = frame_at(log.id, bytes, replay.end) {
+    while let Some((frame, end)) = frame_at(lens, bytes, replay.end) {
         replay.note_durable(log.id, frame.durable);
         let more = apply(header.previous_end, header.base_time, &frame, end)?;
         replay.frames += 1;
@@ -63,7 +67,7 @@ pub(crate) fn replay(
             return Ok(Replay { stop: Stop::Enough, ..replay });
         }
     }
-    let (stop, durable) = behind(log.id, bytes, replay.end);
+    let (stop, durable) = behind(lens, bytes, replay.end);
     replay.stop = stop;
     replay.note_durable(log.id, durable);
     let lost = sealed.is_some_and(|sealed| replay.end < sealed);
@@ -95,17 +99,18 @@ fn newer(id: LogId, version: u32) -> Error {
     Error::new(crate::error::ErrorKind::Unsupported, message)
 }
 
-fn frame_at(id: LogId, bytes: &[u8], offset: u64) -> Option<(Frame<'_>, u64)> {
+fn frame_at<'a>(lens: &Lens<'_>, bytes: &'a [u8], offset: u64) -> Option<(Frame<'a>, u64)> {
     let rest = bytes.get(usize::try_from(offset).ok()?..)?;
-    let frame = Frame::decode(rest, id, offset).ok()?;
-    let end = frame.verify(bytes).ok()?;
+    let frame = Frame::decode(rest, lens, offset).ok()?;
+    let end = frame.verify(bytes, lens).ok()?;
     Some((frame, end))
 }
 
 /// Where the good frames of a log end that follow this offset, whatever lies behind them.
 pub(crate) fn good_until(log: &LogFile, from: u64) -> u64 {
     let from = from.max(HEADER_LEN as u64);
-    let next = |end: &u64| frame_at(log.id, log.mapping.bytes(), *end).map(|(_, end)| end);
+    let lens = log.lens();
+    let next = |end: &u64| frame_at(&lens, log.mapping.bytes(), *end).map(|(_, end)| end);
     std::iter::successors(Some(from), next).last().unwrap_or(from)
 }
 
@@ -120,12 +125,12 @@ fn tail(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 /// What lies behind the last good frame: how much is lost, and up to where it says all was durable.
-fn behind(id: LogId, bytes: &[u8], end: u64) -> (Stop, Option<u64>) {
+fn behind(lens: &Lens<'_>, bytes: &[u8], end: u64) -> (Stop, Option<u64>) {
     let from = usize::try_from(end).unwrap_or(usize::MAX);
     let Some(first) = tail(bytes, from) else { return (Stop::End, None) };
     let last = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(first);
     let (mut count, mut durable) = (0, None);
-    for found in frames(id, bytes, first.saturating_sub(7).max(from)) {
+    for found in frames(lens, bytes, first.saturating_sub(7).max(from)) {
         count += 1;
         durable = durable.max(found.frame.durable);
     }
@@ -133,7 +138,11 @@ fn behind(id: LogId, bytes: &[u8], end: u64) -> (Stop, Option<u64>) {
 }
 
 /// Every frame from this offset on whose table is whole, whatever lies between them.
-pub(super) fn frames<'a>(id: LogId, bytes: &'a [u8], from: usize) -> impl Iterator<Item = Salvaged<'a>> {
+pub(super) fn frames<'a>(
+    lens: impl Borrow<Lens<'a>>,
+    bytes: &'a [u8],
+    from: usize,
+) -> impl Iterator<Item = Salvaged<'a>> {
     let last = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     // Any four bytes may pass for a table's length: bounds the work on bytes made to mislead.
     let (mut at, mut budget) = (from, bytes.len().saturating_mul(8));
@@ -141,7 +150,7 @@ pub(super) fn frames<'a>(id: LogId, bytes: &'a [u8], from: usize) -> impl Iterat
         while at < last && budget > 0 {
             budget = budget.saturating_sub(Frame::claimed_len(bytes, at));
             let start = at as u64;
-            let frame = bytes.get(at..).and_then(|rest| Frame::decode(rest, id, start).ok());
+            let frame = bytes.get(at..).and_then(|rest| Frame::decode(rest, lens.borrow(), start).ok());
             let Some(frame) = frame else {
                 // No frame begins with so many zeros, of which a log may have tens of megabytes.
                 let is_zero = bytes.get(at..at + 8).is_some_and(|head| head == [0; 8]);

@@ -39,7 +39,12 @@ pub(crate) struct Salvaged<'a> {
     pub(crate) end: u64,
 }
 
+/// Whether all values of a frame of this log are whole.
+pub(crate) fn is_whole(log: &LogFile, frame: &Frame<'_>) -> bool {
+    frame.verify(log.mapping.bytes(), &log.lens()).is_ok()
+}
+
 /// Every frame of the log's bytes whose table is whole, in their order.
 pub(crate) fn salvage<'a>(log: &'a LogFile) -> impl Iterator<Item = Salvaged<'a>> {
-    frames(log.id, log.mapping.bytes(), HEADER_LEN)
+    frames(log.lens(), log.mapping.bytes(), HEADER_LEN)
 }

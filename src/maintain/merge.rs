@@ -270,10 +270,10 @@ impl<'a, 'm> Writing<'a, 'm> {
 
     fn finish_values(&mut self, fate: (usize, bool)) -> Result<()> {
         let Some(writer) = self.values.remove(&fate) else { return Ok(()) };
-        let (number, filled) = (writer.number(), writer.filled());
+        let (number, filled, salt) = (writer.number(), writer.filled(), writer.key_salt());
         let len = writer.finish()?;
-        self.done.values.push(ValueFile::open(self.merge.vfs, self.merge.dir, number, len)?);
-        self.done.value_records.push(ValueRecord { number, len, filled });
+        self.done.values.push(ValueFile::open(self.merge.vfs, self.merge.dir, number, (len, salt))?);
+        self.done.value_records.push(ValueRecord { number, len, filled, salt });
         Ok(())
     }
 
@@ -285,7 +285,7 @@ impl<'a, 'm> Writing<'a, 'm> {
         let path = crate::segment::path(self.merge.dir, number);
         let segment = Segment::open(self.merge.vfs, &path, number)?;
         let level = (self.merge.level)(&segment.properties().first_key, &segment.properties().last_key);
-        let record = SegmentRecord { number, level: level as u8, len: segment.len() };
+        let record = SegmentRecord { number, level: level as u8, len: segment.len(), salt: segment.salt() };
         self.done.records.push(record);
         self.done.segments.push(segment);
         Ok(())

@@ -38,6 +38,8 @@ pub(crate) struct SegmentRecord {
     pub(crate) level: u8,
     /// Its length in bytes, to notice a file that is not the one that was written.
     pub(crate) len: u64,
+    /// The salt of its key, for the same; zero if it is not sealed.
+    pub(crate) salt: u64,
 }
 
 /// A value file that belongs to the store.
@@ -48,6 +50,8 @@ pub(crate) struct ValueRecord {
     pub(crate) len: u64,
     /// How many bytes of metadata and values were put into it.
     pub(crate) filled: u64,
+    /// The salt of its key; zero if it is not sealed.
+    pub(crate) salt: u64,
 }
 
 /// Everything before this place in the logs is in segments.
@@ -87,4 +91,6 @@ pub(crate) struct Edit {
     pub(crate) next_segment: Option<u64>,
     /// All log numbers below this were used.
     pub(crate) next_log: Option<u64>,
+    /// The epoch of the keyring, if it is another than before.
+    pub(crate) epoch: Option<u64>,
 }

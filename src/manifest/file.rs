@@ -5,6 +5,8 @@
 //! manifest = header record*
 //! header   = magic:"SILTMAN\0" version:u32 number:u64 salt:u64 crc:u32     (32 bytes)
 //! record   = crc:u32 len:u32 edit                (crc over len and edit, starting from salt and offset)
+//!
+//! sealed: magic:"SILTMANS", and sealed(edit) in the place of edit; the key comes from the header
 //! ```
 //! The first record of a manifest is the whole state. Each record is synced before anything acts on it,
 //! so that only the last one can be torn, and then nothing relied on it.
@@ -12,20 +14,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::bounded;
-use crate::codec::{Malformed, Reader, salted_crc};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use crate::manifest::records::{Scribe, replay, replay_to_end};
 use crate::manifest::{CURRENT, Edit, State, name};
 use crate::reserve::{Reserve, Share};
 use crate::vfs::{File, Vfs};
 
 /// What is renamed to [`CURRENT`] once it is durable.
 const CURRENT_NEW: &str = "CURRENT.new";
-
-const MAGIC: &[u8; 8] = b"SILTMAN\0";
-const VERSION: u32 = 1;
-pub(super) const HEADER_LEN: usize = 32;
-const RECORD_HEAD: usize = 8;
 
 /// A manifest longer than this, and than four times its first record, is written anew.
 const REWRITE: u64 = 1 << 20;
@@ -57,7 +53,7 @@ pub(crate) struct Manifest {
 #[derive(Debug)]
 struct Writing {
     file: Arc<dyn File>,
-    salt: u64,
+    scribe: Scribe,
     len: u64,
     first_len: u64,
 }
@@ -124,9 +120,9 @@ impl Manifest {
             None => self.rewrite(next),
             Some(mut writing) => {
                 // On an error it is not known what is in the file now: the next change starts a new one.
-                let appended = writing.append(edit);
-                appended
-                    .map_err(|error| Error::io(format!("cannot write to {}", name(self.number)), error))?;
+                writing.append(edit, |error| {
+                    Error::io(format!("cannot write to {}", name(self.number)), error)
+                })?;
                 self.file = Some(writing);
                 Ok(())
             }
@@ -158,11 +154,10 @@ impl Manifest {
         let failed = |error| Error::io(format!("cannot write {}", path.display()), error);
         let _ = self.vfs.remove(path);
         let file = self.vfs.create(path).map_err(failed)?;
-        let salt = self.vfs.random();
-        let header = header(number, salt);
+        let (scribe, header) = Scribe::new(number, self.vfs.random(), self.vfs.vault());
         file.write_all_at(&header, 0).map_err(failed)?;
-        let mut writing = Writing { file, salt, len: header.len() as u64, first_len: 0 };
-        writing.append(&state.snapshot()).map_err(failed)?;
+        let mut writing = Writing { file, scribe, len: header.len() as u64, first_len: 0 };
+        writing.append(&state.snapshot(), failed)?;
         writing.first_len = writing.len;
         Ok(writing)
     }
@@ -199,15 +194,10 @@ impl Writing {
         self.len > limit.max(self.first_len.saturating_mul(4))
     }
 
-    fn append(&mut self, edit: &Edit) -> std::io::Result<()> {
-        let body = bounded::encode(edit);
-        let mut record = vec![0; RECORD_HEAD];
-        record[4..].copy_from_slice(&(body.len() as u32).to_le_bytes());
-        record.extend_from_slice(&body);
-        let crc = salted_crc(self.salt, self.len, &record[4..]);
-        record[..4].copy_from_slice(&crc.to_le_bytes());
-        self.file.write_all_at(&record, self.len)?;
-        self.file.sync()?;
+    fn append(&mut self, edit: &Edit, failed: impl Fn(std::io::Error) -> Error) -> Result<()> {
+        let record = self.scribe.record(self.len, edit)?;
+        self.file.write_all_at(&record, self.len).map_err(&failed)?;
+        self.file.sync().map_err(&failed)?;
         self.len += record.len() as u64;
         Ok(())
     }
@@ -216,17 +206,6 @@ impl Writing {
 fn current_text(number: u64) -> String {
     let line = format!("{number}\n");
     format!("{line}{:08x}\n", crc32fast::hash(line.as_bytes()))
-}
-
-fn header(number: u64, salt: u64) -> [u8; HEADER_LEN] {
-    let mut bytes = [0; HEADER_LEN];
-    bytes[..8].copy_from_slice(MAGIC);
-    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    bytes[12..20].copy_from_slice(&number.to_le_bytes());
-    bytes[20..28].copy_from_slice(&salt.to_le_bytes());
-    let crc = crc32fast::hash(&bytes[..28]);
-    bytes[28..].copy_from_slice(&crc.to_le_bytes());
-    bytes
 }
 
 /// Writes the first manifest of a directory: with it the files that the state names, whose bytes are durable,
@@ -259,7 +238,7 @@ pub(crate) fn recover(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Manifest> {
     let Some(number) = in_use(vfs, dir)? else { return Ok(manifest(0, State::new())) };
     let path = dir.join(name(number));
     let bytes = read(vfs, &path, LONGEST)?.ok_or_else(|| missing(&path))?;
-    Ok(manifest(number, replay(&bytes, number)?))
+    Ok(manifest(number, replay(&bytes, number, vfs.vault())?))
 }
 
 /// The number of the manifest that `CURRENT` names, if there is one.
@@ -297,7 +276,7 @@ pub(crate) fn inspect(vfs: &Arc<dyn Vfs>, dir: &Path, manifest: &Manifest) -> Re
     }
     let path = dir.join(name(manifest.number));
     let bytes = read(vfs, &path, LONGEST)?.ok_or_else(|| missing(&path))?;
-    let (state, end) = replay_to_end(&bytes, manifest.number)?;
+    let (state, end) = replay_to_end(&bytes, manifest.number, vfs.vault())?;
     // What was amended is in memory only.
     if manifest.is_written() && state != manifest.state {
         return Err(Error::corruption(
@@ -309,94 +288,4 @@ pub(crate) fn inspect(vfs: &Arc<dyn Vfs>, dir: &Path, manifest: &Manifest) -> Re
 
 pub(super) fn missing(path: &Path) -> Error {
     Error::corruption(format!("{} is missing; restore it from a backup", path.display()))
-}
-
-/// Adds up the records of a manifest's bytes.
-pub(crate) fn replay(bytes: &[u8], number: u64) -> Result<State> {
-    Ok(replay_to_end(bytes, number)?.0)
-}
-
-/// The same, and where the last record ends.
-fn replay_to_end(bytes: &[u8], number: u64) -> Result<(State, usize)> {
-    let damaged = |at: usize| {
-        let name = name(number);
-        Error::corruption(format!("{name} is damaged at offset {at}; restore it from a backup"))
-    };
-    let salt = check_header(bytes, number).map_err(|problem| match problem {
-        Some(version) => {
-            let name = name(number);
-            let message = format!("{name} has format version {version}; open it with a newer Siltstone");
-            Error::new(ErrorKind::Unsupported, message)
-        }
-        None => damaged(0),
-    })?;
-    let mut state = State::new();
-    let mut at = HEADER_LEN;
-    while let Ok((edit, end)) = record(bytes, salt, at) {
-        if !state.apply(&edit) {
-            return Err(damaged(at));
-        }
-        at = end;
-    }
-    // The first record was durable before CURRENT named the file. Behind the last one there may be what
-    // is left of a torn write, but no record: those were durable.
-    if at == HEADER_LEN || is_followed(bytes, salt, at) { Err(damaged(at)) } else { Ok((state, at)) }
-}
-
-/// What the records up to the first damaged one add up to, and whether there is any.
-pub(super) fn replay_prefix(bytes: &[u8], number: u64) -> (State, bool) {
-    let mut state = State::new();
-    let mut at = HEADER_LEN;
-    let Ok(salt) = check_header(bytes, number) else { return (state, false) };
-    while let Ok((edit, end)) = record(bytes, salt, at) {
-        let mut next = state.clone();
-        if !next.apply(&edit) {
-            break;
-        }
-        (state, at) = (next, end);
-    }
-    (state, at > HEADER_LEN)
-}
-
-/// Whether there is a record somewhere behind this place.
-fn is_followed(bytes: &[u8], salt: u64, at: usize) -> bool {
-    // Any four bytes may pass for a record's length. What takes more than this to look through was made to
-    // mislead, and that is damage too.
-    let mut budget = bytes.len().saturating_mul(8);
-    (at + 1..bytes.len()).any(|later| {
-        let claimed = bytes.get(later + 4..).and_then(|rest| Reader::new(rest).u32().ok());
-        let claimed = claimed.map_or(0, |len| len as usize);
-        let fits = claimed <= bytes.len() - later;
-        budget = budget.saturating_sub(if fits { claimed } else { 0 });
-        budget == 0 || record(bytes, salt, later).is_ok()
-    })
-}
-
-fn check_header(bytes: &[u8], number: u64) -> Result<u64, Option<u32>> {
-    let (body, crc) = bytes.get(..HEADER_LEN).and_then(|all| all.split_last_chunk::<4>()).ok_or(None)?;
-    let read = |reader: &mut Reader<'_>| {
-        let magic = reader.take(8)? == MAGIC;
-        Ok::<_, Malformed>((magic, reader.u32()?, reader.u64()?, reader.u64()?))
-    };
-    let (magic, version, found, salt) = read(&mut Reader::new(body)).map_err(|Malformed| None)?;
-    if !magic || crc32fast::hash(body) != u32::from_le_bytes(*crc) {
-        return Err(None);
-    }
-    if version > VERSION {
-        return Err(Some(version));
-    }
-    if found == number { Ok(salt) } else { Err(None) }
-}
-
-fn record(bytes: &[u8], salt: u64, at: usize) -> Result<(Edit, usize), Malformed> {
-    let rest = bytes.get(at..).ok_or(Malformed)?;
-    let reader = &mut Reader::new(rest);
-    let crc = reader.u32()?;
-    let len = usize::try_from(reader.u32()?).map_err(|_| Malformed)?;
-    let body = reader.take(len)?;
-    let checked = rest.get(4..RECORD_HEAD + len).ok_or(Malformed)?;
-    if salted_crc(salt, at as u64, checked) != crc {
-        return Err(Malformed);
-    }
-    Ok((bounded::decode(body)?, at + RECORD_HEAD + len))
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::file::{HEADER_LEN, LONGEST, in_use, missing, read, replay};
+use crate::manifest::file::{LONGEST, in_use, missing, read};
+use crate::manifest::records::{HEADER_LEN, replay};
 use crate::manifest::{CURRENT, State, name};
 use crate::vfs::Vfs;
 
@@ -74,7 +75,7 @@ impl FollowedManifest {
             return Ok(false);
         }
         let bytes = read(&self.vfs, &path, LONGEST)?.ok_or_else(|| missing(&path))?;
-        self.state = replay(&bytes, number)?;
+        self.state = replay(&bytes, number, self.vfs.vault())?;
         self.seen = Seen { len: bytes.len() as u64, ..seen };
         Ok(true)
     }

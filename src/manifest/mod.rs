@@ -3,12 +3,14 @@
 mod edit;
 mod file;
 mod follow;
+mod records;
 mod salvage;
 mod version;
 
 pub(crate) use edit::{Edit, Flushed, LogRecord, SegmentRecord, ValueRecord};
 pub(crate) use file::{Manifest, create, destroy, in_use, inspect, recover, replace};
 pub(crate) use follow::{FollowedManifest, TRIES, changes_too_fast, glance};
+pub(crate) use records::is_sealed;
 pub(crate) use salvage::salvage;
 pub(crate) use version::{LEVELS, State, Version};
 

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::file::{LONGEST, in_use, read, replay, replay_prefix};
+use crate::manifest::file::{LONGEST, in_use, read};
+use crate::manifest::records::{replay, replay_prefix};
 use crate::manifest::{CURRENT, State, name, number};
 use crate::vfs::{Vfs, read_with_zeros};
 
@@ -47,12 +48,14 @@ pub(crate) fn salvage(vfs: &Arc<dyn Vfs>, dir: &Path, names: &[String]) -> Resul
             found.problems.push((name(number), "it is missing".to_owned()));
             continue;
         };
-        match replay(&bytes, number) {
+        match replay(&bytes, number, vfs.vault()) {
             Ok(state) => return Ok(Salvaged { state, is_whole: true, number, ..found }),
-            Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
+            Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::Invalid) => {
+                return Err(error);
+            }
             Err(error) => found.problems.push((name(number), error.to_string())),
         }
-        if let (state, true) = replay_prefix(&bytes, number) {
+        if let (state, true) = replay_prefix(&bytes, number, vfs.vault()) {
             return Ok(Salvaged { state, number, ..found });
         }
     }

@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub(crate) flushed: Flushed,
     pub(crate) next_segment: u64,
     pub(crate) next_log: u64,
+    /// What the epoch of the keyring was at least, if there is one.
+    pub(crate) epoch: u64,
 }
 
 impl State {
@@ -63,13 +65,14 @@ impl State {
         self.flushed = edit.flushed.unwrap_or(self.flushed);
         self.next_segment = self.next_segment.max(edit.next_segment.unwrap_or(0));
         self.next_log = self.next_log.max(edit.next_log.unwrap_or(0));
+        self.epoch = self.epoch.max(edit.epoch.unwrap_or(0));
         self.segments.values().all(|segment| usize::from(segment.level) < LEVELS)
     }
 
     /// No fewer bytes than [`snapshot`](State::snapshot) takes when it is encoded.
     pub(crate) fn weight(&self) -> u64 {
         // Numbers take nine bytes at most, and these are all that a record has.
-        let (log, segment, values) = (5 * 9 + 1, 2 * 9 + 1, 3 * 9);
+        let (log, segment, values) = (5 * 9 + 1, 3 * 9 + 1, 4 * 9);
         let records = self.logs.len() * log + self.segments.len() * segment + self.values.len() * values;
         let keys = |cover: &Cover| cover.start.len() + cover.end.as_ref().map_or(0, Vec::len);
         let covers: usize = self.covers.iter().map(|cover| keys(cover) + 64).sum();
@@ -101,6 +104,7 @@ impl State {
             flushed: Some(self.flushed),
             next_segment: Some(self.next_segment),
             next_log: Some(self.next_log),
+            epoch: (self.epoch > 0).then_some(self.epoch),
             ..Edit::default()
         }
     }

@@ -21,6 +21,8 @@ pub(crate) struct SegmentCursor {
     valid: bool,
     /// The block's number.
     block: usize,
+    /// The block, if the segment is sealed; then what is said to lie in the mapping lies in this.
+    opened: Option<Vec<u8>>,
     /// Where the block's items lie in the mapping: from the block's start, so that offsets in the block
     /// are offsets in this.
     items: Range<usize>,
@@ -35,6 +37,15 @@ pub(crate) struct SegmentCursor {
     /// Where the entry lies in the block.
     value: Range<usize>,
     back: Back,
+}
+
+/// The bytes there, of the segment or of its block that was opened.
+#[inline]
+fn bytes<'a>(opened: Option<&'a [u8]>, segment: &'a Segment, range: Range<usize>) -> &'a [u8] {
+    match opened {
+        None => segment.bytes(range),
+        Some(block) => block.get(range).unwrap_or_default(),
+    }
 }
 
 /// Items before the cursor's in the same restart interval: what walking backward goes through.
@@ -78,6 +89,7 @@ impl SegmentCursor {
             segment,
             valid: false,
             block: 0,
+            opened: None,
             items: 0..0,
             base: 0,
             body: 0..0,
@@ -109,13 +121,12 @@ impl SegmentCursor {
     /// The encoded entry.
     #[inline]
     pub(crate) fn value(&self) -> &[u8] {
-        self.segment.bytes(self.value_range())
+        self.bytes(self.items.start + self.value.start..self.items.start + self.value.end)
     }
 
-    /// Where the encoded entry lies, for [`Segment::bytes`].
     #[inline]
-    pub(crate) fn value_range(&self) -> Range<usize> {
-        self.items.start + self.value.start..self.items.start + self.value.end
+    fn bytes(&self, range: Range<usize>) -> &[u8] {
+        bytes(self.opened.as_deref(), &self.segment, range)
     }
 
     pub(crate) fn seek_first(&mut self) -> Result<()> {
@@ -206,12 +217,15 @@ impl SegmentCursor {
     /// Checks a block and stands before its first item; false if there is no such block.
     fn enter(&mut self, block: usize) -> Result<bool> {
         let Some(span) = self.segment.index()?.span(block) else { return Ok(false) };
-        let entered = self.segment.block(span.clone())?;
+        self.opened = self.segment.open_block(&span)?;
+        let opened = self.opened.as_deref();
+        let whole = opened.map_or(span.clone(), |block| 0..block.len());
+        let entered = self.segment.block(&span, opened)?;
         let first = entered.first();
         let (len, base) = (entered.items.bytes.len(), entered.items.base);
         (self.block, self.base) = (block, base);
-        self.items = span.start..span.start + len;
-        self.body = span.start..span.end - CRC_LEN;
+        self.items = whole.start..whole.start + len;
+        self.body = whole.start..whole.end - CRC_LEN;
         self.next = self.checked(first)?;
         self.key.clear();
         Ok(true)
@@ -219,7 +233,7 @@ impl SegmentCursor {
 
     /// The block that was entered, and so checked.
     fn here(&self) -> Result<Block<'_>, Malformed> {
-        Block::parse(self.segment.bytes(self.body.clone()))
+        Block::parse(self.bytes(self.body.clone()))
     }
 
     /// To the first item of this block that is not before this one; false if there is none.
@@ -237,7 +251,8 @@ impl SegmentCursor {
     /// Reads the item at this offset; the one before it, or any if it is a restart, is the current one.
     #[inline(always)]
     fn read(&mut self, at: usize) -> Result<(), Malformed> {
-        let items = Items { bytes: self.segment.bytes(self.items.clone()), base: self.base };
+        let bytes = bytes(self.opened.as_deref(), &self.segment, self.items.clone());
+        let items = Items { bytes, base: self.base };
         let item = items.item(at, self.seq)?;
         let suffix_on = items.bytes.get(item.value.start - item.suffix.len()..).ok_or(Malformed)?;
         self.key.replace(item.shared, item.suffix.len(), suffix_on)?;

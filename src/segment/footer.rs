@@ -24,7 +24,7 @@ pub(super) struct Footer {
 }
 
 /// Why a footer cannot be used.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unusable {
     Malformed,
     /// Written by a newer version of this program.

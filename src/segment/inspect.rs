@@ -1,15 +1,17 @@
 //! Reading all of a segment, to tell what of it is damaged: as far as it can be read, each part for itself.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::Range;
 
 use crate::codec::Malformed;
 use crate::entry::Entry;
 use crate::segment::block::{Block, RESTART_INTERVAL};
+use crate::segment::contents::Contents;
 use crate::segment::footer::{Footer, Unusable};
 use crate::segment::index::Index;
 use crate::segment::properties::{Properties, Summary};
-use crate::segment::{filter, key_hash, unseal};
+use crate::segment::{filter, key_hash};
 
 /// Is told what a segment holds, and what is damaged.
 pub(crate) trait Inspector {
@@ -24,14 +26,14 @@ pub(crate) trait Inspector {
 }
 
 /// What a segment says of itself, if that much can be read.
-pub(crate) fn properties(file: &[u8]) -> Option<Properties> {
-    let footer = Footer::of(file).ok()?;
-    Properties::from_bytes(part(file, &footer.properties).ok()?).ok()
+pub(crate) fn properties(contents: &Contents<'_>) -> Option<Properties> {
+    let footer = contents.footer.as_ref().ok()?;
+    Properties::from_bytes(&contents.part(&footer.properties).ok()?).ok()
 }
 
 /// Reads every byte of the file.
-pub(crate) fn inspect(file: &[u8], inspector: &mut dyn Inspector) {
-    let footer = match Footer::of(file) {
+pub(crate) fn inspect(contents: &Contents<'_>, inspector: &mut dyn Inspector) {
+    let footer = match &contents.footer {
         Ok(footer) => footer,
         Err(Unusable::Malformed) => return inspector.damage((None, None), "the footer is damaged".into()),
         Err(Unusable::Newer(version)) => {
@@ -39,25 +41,29 @@ pub(crate) fn inspect(file: &[u8], inspector: &mut dyn Inspector) {
             return inspector.damage((None, None), what);
         }
     };
-    let properties = properties(file);
+    let properties = properties(contents);
     let keys = properties.as_ref().map(|all| (&*all.first_key, &*all.last_key));
     let (first, last) = keys.unzip();
     let mut damaged = |what: &str| inspector.damage((first, last), format!("the {what} is damaged"));
     if properties.is_none() {
         damaged("part that holds the properties");
     }
-    if !file.get(padding(&footer)).is_some_and(|padding| padding.iter().all(|byte| *byte == 0)) {
+    if !contents.file.get(padding(footer)).is_some_and(|padding| padding.iter().all(|byte| *byte == 0)) {
         damaged("padding behind the blocks");
     }
-    let filter = part(file, &footer.filter).ok();
+    let filter = contents.part(&footer.filter).ok();
     if filter.is_none() {
         damaged("filter");
     }
-    let index = part(file, &footer.index)
-        .and_then(|bytes| Index::check(bytes, footer.blocks).and_then(|()| Index::parse(bytes)));
+    let index = contents.part(&footer.index);
+    let index = index.as_ref().map_err(|Malformed| Malformed);
+    let index = index.and_then(|bytes| {
+        Index::check(bytes, footer.blocks)?;
+        Index::parse(bytes)
+    });
     match index {
         Ok(index) => {
-            Reading { file, filter, index, inspector, keys, summary: Summary::default(), whole: true }
+            Reading { contents, filter, index, inspector, keys, summary: Summary::default(), whole: true }
                 .blocks(properties.as_ref())
         }
         Err(Malformed) => damaged("index"),
@@ -70,14 +76,9 @@ fn padding(footer: &Footer) -> Range<usize> {
     place(footer.blocks)..place(footer.filter.start)
 }
 
-pub(super) fn part<'a>(file: &'a [u8], range: &Range<u64>) -> Result<&'a [u8], Malformed> {
-    let place = |at: u64| usize::try_from(at).map_err(|_| Malformed);
-    unseal(file.get(place(range.start)?..place(range.end)?).ok_or(Malformed)?)
-}
-
 struct Reading<'a, 'i> {
-    file: &'a [u8],
-    filter: Option<&'a [u8]>,
+    contents: &'a Contents<'a>,
+    filter: Option<Cow<'a, [u8]>>,
     index: Index<'a>,
     inspector: &'i mut dyn Inspector,
     keys: Option<(&'a [u8], &'a [u8])>,
@@ -124,8 +125,8 @@ impl Reading<'_, '_> {
     }
 
     fn first_key(&self, number: usize) -> Vec<u8> {
-        let bytes = self.index.span(number).and_then(|span| self.file.get(span)).unwrap_or_default();
-        let block = Block::open(bytes);
+        let bytes = self.index.span(number).map(|span| self.contents.block(span)).unwrap_or_default();
+        let block = Block::open(&bytes);
         let key = block.and_then(|block| Ok(block.items.item(block.first()?, block.items.base)?.suffix));
         key.unwrap_or_default().to_vec()
     }
@@ -133,9 +134,9 @@ impl Reading<'_, '_> {
     /// Reads one block; an error says what of it is damaged.
     fn block(&mut self, number: usize, span: Range<usize>, last: &mut Last) -> Result<(), String> {
         let start = span.start;
-        let bytes = self.file.get(span).unwrap_or_default();
+        let bytes = self.contents.block(span);
         let damaged = |what: &str| format!("the block at byte {start} {what}");
-        let block = Block::open(bytes).map_err(|Malformed| damaged("is damaged"))?;
+        let block = Block::open(&bytes).map_err(|Malformed| damaged("is damaged"))?;
         let (mut at, mut before) =
             (block.first().map_err(|Malformed| damaged("is damaged"))?, block.items.base);
         let mut count = 0;
@@ -171,7 +172,7 @@ impl Reading<'_, '_> {
 
     fn item(&mut self, key: &[u8], seq: u64, entry: &Entry<'_>) {
         self.summary.add(seq, entry);
-        if self.filter.is_some_and(|filter| !filter::may_contain(filter, key_hash(key))) {
+        if self.filter.as_ref().is_some_and(|filter| !filter::may_contain(filter, key_hash(key))) {
             self.inspector.damage((Some(key), Some(key)), "the filter denies a key that is there".into());
         }
         self.inspector.entry(key, seq, entry);

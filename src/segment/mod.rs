@@ -6,9 +6,11 @@
 //! Items are (key, sequence number, encoded entry), by key ascending, then by sequence number descending;
 //! there may be several versions of a key. Each part ends with its CRC-32: a block's is checked on every
 //! read, before any of its bytes is believed, the others' when they are first used. The parts are
-//! described where they are written: [`block`], [`filter`], [`index`], [`properties`], [`footer`].
+//! described where they are written: [`block`], [`filter`], [`index`], [`properties`], [`footer`]; how they are
+//! sealed, if they are, in [`contents`].
 
 mod block;
+mod contents;
 mod cursor;
 mod filter;
 mod footer;
@@ -23,6 +25,7 @@ mod tests;
 mod writer;
 
 pub(crate) use block::RESTART_INTERVAL;
+pub(crate) use contents::Contents;
 pub(crate) use cursor::SegmentCursor;
 pub(crate) use filter::key_hash;
 pub(crate) use inspect::{Inspector, inspect, properties as properties_of};

@@ -6,14 +6,15 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::codec::Malformed;
 use crate::cover::{Covers, Gap};
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::block::{Block, Lookup};
-use crate::segment::footer::{Footer, Unusable};
+use crate::segment::contents::{Seal, end_of};
+use crate::segment::footer::Unusable;
 use crate::segment::index::Index;
 use crate::segment::properties::Properties;
 use crate::segment::writer::memory_to_end;
@@ -29,6 +30,8 @@ pub(crate) struct Segment {
     mapping: Arc<Mapping>,
     path: PathBuf,
     number: u64,
+    /// What it is sealed with. Then its blocks are opened one by one as they are read, and filter and index once.
+    seal: Option<Seal>,
     filter: Part,
     index: Part,
     /// How many bytes of blocks there are, for the index to fit.
@@ -41,21 +44,30 @@ struct Part {
     /// Where it lies, with its checksum.
     range: Range<usize>,
     holds: AtomicBool,
+    /// What it says, of one that is sealed.
+    opened: OnceLock<Vec<u8>>,
 }
 
 impl Part {
     fn new(range: &Range<u64>) -> Result<Self, Malformed> {
         let place = |at: u64| usize::try_from(at).map_err(|_| Malformed);
-        Ok(Self { range: place(range.start)?..place(range.end)?, holds: AtomicBool::new(false) })
+        Ok(Self {
+            range: place(range.start)?..place(range.end)?,
+            holds: AtomicBool::new(false),
+            opened: OnceLock::new(),
+        })
     }
 
     /// Its bytes, without the checksum, which holds; and so does what `check` looks for.
     #[inline]
     fn read<'a>(
-        &self,
-        file: &'a [u8],
-        check: impl FnOnce(&'a [u8]) -> Result<(), Malformed>,
+        &'a self,
+        (file, seal): (&'a [u8], Option<&Seal>),
+        check: impl FnOnce(&[u8]) -> Result<(), Malformed>,
     ) -> Result<&'a [u8], Malformed> {
+        if let Some(seal) = seal {
+            return self.open(file, seal, check);
+        }
         let sealed = file.get(self.range.clone()).ok_or(Malformed)?;
         // The bytes never change: whoever sees the mark sees what it was set for.
         if self.holds.load(Ordering::Relaxed) {
@@ -66,14 +78,47 @@ impl Part {
         self.holds.store(true, Ordering::Relaxed);
         Ok(body)
     }
+
+    fn open(
+        &self,
+        file: &[u8],
+        seal: &Seal,
+        check: impl FnOnce(&[u8]) -> Result<(), Malformed>,
+    ) -> Result<&[u8], Malformed> {
+        if let Some(body) = self.opened.get() {
+            return Ok(body);
+        }
+        let body = seal.open_part(file, &self.range)?;
+        check(&body)?;
+        Ok(self.opened.get_or_init(|| body))
+    }
 }
 
 /// A version of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) seq: u64,
-    /// Where its encoded entry lies, for [`Segment::bytes`].
+    /// Where its encoded entry lies: in the file, for [`Segment::bytes`], or in the block.
     pub(crate) range: Range<usize>,
+    /// The block, if the segment is sealed.
+    opened: Option<Vec<u8>>,
+}
+
+impl Found {
+    /// The encoded entry, of which this is where it lies.
+    #[inline]
+    pub(crate) fn entry<'a>(&'a self, segment: &'a Segment) -> &'a [u8] {
+        match &self.opened {
+            None => segment.bytes(self.range.clone()),
+            Some(block) => block.get(self.range.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Whether the entry lies in the file as it is read, and stays there.
+    #[inline]
+    pub(crate) fn is_in_file(&self) -> bool {
+        self.opened.is_none()
+    }
 }
 
 impl Segment {
@@ -97,17 +142,17 @@ impl Segment {
         }
         let mapping = file.map(len).map_err(failed)?;
         let bytes = mapping.bytes();
-        let footer = Footer::of(bytes).map_err(|error| match error {
+        let (footer, seal) = end_of(bytes, number, vfs.vault()).map_err(|error| match error {
             Unusable::Malformed => damaged("footer"),
             Unusable::Newer(version) => newer(path, version),
         })?;
         let part = |range| Part::new(range).map_err(|Malformed| damaged("footer"));
         let (filter, index, blocks) = (part(&footer.filter)?, part(&footer.index)?, footer.blocks);
         let properties = part(&footer.properties)?
-            .read(bytes, |_| Ok(()))
+            .read((bytes, seal.as_ref()), |_| Ok(()))
             .and_then(Properties::from_bytes)
             .map_err(|Malformed| damaged("properties"))?;
-        Ok(Arc::new(Self { path: path.into(), number, filter, index, blocks, properties, mapping }))
+        Ok(Arc::new(Self { path: path.into(), number, seal, filter, index, blocks, properties, mapping }))
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -123,9 +168,16 @@ impl Segment {
         self.mapping.len() as u64
     }
 
-    /// About what it takes in memory, besides the file, which is in the page cache if anywhere.
+    /// The salt of its key; zero if it is not sealed.
+    pub(crate) fn salt(&self) -> u64 {
+        self.seal.as_ref().map_or(0, |seal| seal.salt)
+    }
+
+    /// About what it takes in memory, besides the file, which is in the page cache if anywhere. Of one that is
+    /// sealed, filter and index are held once they were used.
     pub(crate) fn memory(&self) -> usize {
-        PER_SEGMENT + self.properties.memory()
+        let opened = if self.seal.is_some() { self.filter.range.len() + self.index.range.len() } else { 0 };
+        PER_SEGMENT + self.properties.memory() + opened
     }
 
     /// The whole file.
@@ -154,11 +206,13 @@ impl Segment {
         let index = self.index()?;
         let mut at = index.find(key);
         while let Some(span) = index.span(at) {
-            let start = span.start;
-            let lookup = self.block(span.clone())?.find(key, seq);
-            match lookup.map_err(|Malformed| self.damaged_block(start))? {
+            let opened = self.open_block(&span)?;
+            // Where the block begins among the bytes that its entries are found in.
+            let start = if opened.is_some() { 0 } else { span.start };
+            let lookup = self.block(&span, opened.as_deref())?.find(key, seq);
+            match lookup.map_err(|Malformed| self.damaged_block(span.start))? {
                 Lookup::Found { seq, value } => {
-                    return Ok(Some(Found { seq, range: start + value.start..start + value.end }));
+                    return Ok(Some(Found { seq, range: start + value.start..start + value.end, opened }));
                 }
                 Lookup::Beyond if index.is_separator(at, key) => at += 1,
                 Lookup::Absent | Lookup::Beyond => break,
@@ -198,20 +252,30 @@ impl Segment {
 
     #[inline]
     fn filter(&self) -> Result<&[u8]> {
-        let filter = self.filter.read(self.mapping.bytes(), |_| Ok(()));
+        let filter = self.filter.read((self.mapping.bytes(), self.seal.as_ref()), |_| Ok(()));
         filter.map_err(|Malformed| damaged(&self.path, "filter"))
     }
 
     #[inline]
     pub(super) fn index(&self) -> Result<Index<'_>> {
-        let index = self.index.read(self.mapping.bytes(), |index| Index::check(index, self.blocks));
+        let file = (self.mapping.bytes(), self.seal.as_ref());
+        let index = self.index.read(file, |index| Index::check(index, self.blocks));
         index.and_then(Index::parse).map_err(|Malformed| damaged(&self.path, "index"))
     }
 
-    /// A block, its checksum checked.
-    pub(super) fn block(&self, span: Range<usize>) -> Result<Block<'_>> {
-        let start = span.start;
-        Block::open(self.bytes(span)).map_err(|Malformed| self.damaged_block(start))
+    /// The block that lies there, opened, if the segment is sealed.
+    #[inline]
+    pub(super) fn open_block(&self, span: &Range<usize>) -> Result<Option<Vec<u8>>> {
+        let Some(seal) = &self.seal else { return Ok(None) };
+        let opened = seal.open_block(self.mapping.bytes(), span);
+        opened.map(Some).map_err(|Malformed| self.damaged_block(span.start))
+    }
+
+    /// The block that lies there, and was opened if it was sealed, its checksum checked.
+    #[inline]
+    pub(super) fn block<'a>(&'a self, span: &Range<usize>, opened: Option<&'a [u8]>) -> Result<Block<'a>> {
+        let bytes = opened.unwrap_or_else(|| self.bytes(span.clone()));
+        Block::open(bytes).map_err(|Malformed| self.damaged_block(span.start))
     }
 
     #[cold]

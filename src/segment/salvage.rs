@@ -6,6 +6,7 @@
 //! and a checksum that has to hold. Behind a block that is damaged, the next one is looked for byte by byte; bytes
 //! that a user put into a value could look like one, so it has to fit what is known of the segment.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::codec::{Malformed, Reader};
@@ -13,9 +14,10 @@ use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::MAX_KEY_LEN;
 use crate::segment::block::{Block, Items, RESTART_INTERVAL};
-use crate::segment::footer::{Footer, Unusable};
+use crate::segment::contents::Contents;
+use crate::segment::footer::Unusable;
 use crate::segment::index::Index;
-use crate::segment::inspect::part;
+use crate::segment::inspect::properties;
 use crate::segment::properties::Properties;
 use crate::segment::{filter, key_hash, unseal};
 
@@ -27,8 +29,8 @@ pub(crate) struct Salvage {
     pub(crate) holes: Vec<Hole>,
     /// What the segment says of itself, if that could be read.
     pub(crate) properties: Option<Properties>,
-    /// Where its filter lies, without the checksum, if that holds.
-    filter: Option<Range<usize>>,
+    /// Its filter, if that could be read.
+    filter: Option<Vec<u8>>,
 }
 
 impl Salvage {
@@ -43,10 +45,9 @@ impl Salvage {
         }
     }
 
-    /// Whether the segment, whose bytes these are, certainly never held this key.
-    pub(crate) fn denies(&self, file: &[u8], key: &[u8]) -> bool {
-        let filter = self.filter.as_ref().and_then(|range| file.get(range.clone()));
-        filter.is_some_and(|filter| !filter::may_contain(filter, key_hash(key)))
+    /// Whether the segment certainly never held this key.
+    pub(crate) fn denies(&self, key: &[u8]) -> bool {
+        self.filter.as_ref().is_some_and(|filter| !filter::may_contain(filter, key_hash(key)))
     }
 }
 
@@ -64,27 +65,22 @@ type Take<'a> = dyn FnMut(&[u8], u64, &[u8]) -> Result<()> + 'a;
 
 /// Hands on every item of every whole block, in the order in which they lie in the file; `None` if a newer version
 /// of this program wrote it.
-pub(crate) fn salvage(file: &[u8], take: &mut Take<'_>) -> Result<Option<Salvage>> {
-    let footer = match Footer::of(file) {
+pub(crate) fn salvage(contents: &Contents<'_>, take: &mut Take<'_>) -> Result<Option<Salvage>> {
+    let footer = match &contents.footer {
         Err(Unusable::Newer(_)) => return Ok(None),
-        footer => footer.ok(),
+        footer => footer.as_ref().ok(),
     };
-    let properties = footer.as_ref().and_then(|footer| {
-        let bytes = part(file, &footer.properties).ok()?;
-        Properties::from_bytes(bytes).ok()
+    let properties = properties(contents);
+    let blocks = footer.and_then(|footer| usize::try_from(footer.blocks).ok());
+    let filter = footer.and_then(|footer| contents.part(&footer.filter).ok().map(Cow::into_owned));
+    let index = footer.and_then(|footer| {
+        let bytes = contents.part(&footer.index).ok()?;
+        Index::check(&bytes, footer.blocks).ok().map(|()| bytes)
     });
-    let blocks = footer.as_ref().and_then(|footer| usize::try_from(footer.blocks).ok());
-    let filter = footer.as_ref().and_then(|footer| {
-        let start = usize::try_from(footer.filter.start).ok()?;
-        part(file, &footer.filter).ok().map(|bytes| start..start + bytes.len())
-    });
-    let index = footer.as_ref().and_then(|footer| {
-        let bytes = part(file, &footer.index).ok()?;
-        Index::check(bytes, footer.blocks).and_then(|()| Index::parse(bytes)).ok()
-    });
+    let index = index.as_ref().and_then(|bytes| Index::parse(bytes).ok());
     let found = Salvage { properties, filter, ..Salvage::default() };
     let mut salvaging =
-        Salvaging { file, blocks, take, found, last: Last::default(), keys: 0, restarts: Vec::new() };
+        Salvaging { contents, blocks, take, found, last: Last::default(), keys: 0, restarts: Vec::new() };
     match index {
         Some(index) => salvaging.by_index(&index)?,
         None => salvaging.by_blocks()?,
@@ -93,7 +89,7 @@ pub(crate) fn salvage(file: &[u8], take: &mut Take<'_>) -> Result<Option<Salvage
 }
 
 struct Salvaging<'a, 't> {
-    file: &'a [u8],
+    contents: &'a Contents<'a>,
     /// How many bytes of the file are blocks, if that is known.
     blocks: Option<usize>,
     take: &'t mut Take<'t>,
@@ -139,9 +135,10 @@ impl Salvaging<'_, '_> {
     }
 
     fn by_blocks(&mut self) -> Result<()> {
-        let end = self.blocks.unwrap_or(self.file.len()).min(self.file.len());
+        let len = self.contents.file.len();
+        let end = self.blocks.unwrap_or(len).min(len);
         // Any bytes may pass for the start of a block: bounds the work on bytes made to mislead.
-        let mut budget = self.file.len().saturating_mul(64);
+        let mut budget = len.saturating_mul(64);
         let (mut at, mut lost) = (0, None);
         while at < end && budget > 0 {
             let (len, looked) = self.block_len(at..end);
@@ -191,7 +188,11 @@ impl Salvaging<'_, '_> {
 
     /// How long the block at the start of this range is, if there is one, and how many bytes were looked at.
     fn block_len(&mut self, range: Range<usize>) -> (Option<usize>, usize) {
-        let bytes = self.file.get(range).unwrap_or_default();
+        if self.contents.is_sealed() {
+            let len = self.contents.sealed_block_len(&range);
+            return (len, len.unwrap_or(64));
+        }
+        let bytes = self.contents.file.get(range).unwrap_or_default();
         let mut at = 0;
         let len = self.read_block(bytes, &mut at);
         (len.ok(), at + 1)
@@ -241,13 +242,13 @@ impl Salvaging<'_, '_> {
     fn first_key_if_ours(&self, span: Range<usize>) -> Option<Vec<u8>> {
         let (mut first, mut last) = (None, self.last.clone());
         let known = self.found.properties.as_ref();
-        let read = items(self.file.get(span)?, |key, seq, _| {
+        let read = items(&self.contents.block(span), |key, seq, _| {
             let within = known.is_none_or(|all| {
                 *all.first_key <= *key
                     && *key <= *all.last_key
                     && (all.first_seq..=all.last_seq).contains(&seq)
             });
-            let fits = last.is_before(key, seq) && within && !self.found.denies(self.file, key);
+            let fits = last.is_before(key, seq) && within && !self.found.denies(key);
             last = Last { key: key.to_vec(), seq, any: true };
             first.get_or_insert_with(|| key.to_vec());
             Ok(if fits { Ok(()) } else { Err(Malformed) })
@@ -258,16 +259,16 @@ impl Salvaging<'_, '_> {
     /// Whether all blocks lie before this place: behind it there is the filter of just as many keys.
     fn ends_at(&self, at: usize) -> bool {
         let start = at.next_multiple_of(filter::LINE);
-        let part = self.file.get(start..start + filter::encoded_len(self.keys));
-        let padding = self.file.get(at..start);
-        part.is_some_and(|part| unseal(part).is_ok())
-            && padding.is_some_and(|padding| padding.iter().all(|byte| *byte == 0))
+        let len = self.contents.part_len(filter::encoded_len(self.keys));
+        let part = self.contents.part(&(start as u64..(start + len) as u64));
+        let padding = self.contents.file.get(at..start);
+        part.is_ok() && padding.is_some_and(|padding| padding.iter().all(|byte| *byte == 0))
     }
 
     /// Hands a block's items on; whether it is whole.
     fn block(&mut self, span: Range<usize>) -> Result<bool> {
-        let Self { take, found, last, keys, .. } = self;
-        let read = items(self.file.get(span).unwrap_or_default(), |key, seq, entry| {
+        let Self { contents, take, found, last, keys, .. } = self;
+        let read = items(&contents.block(span), |key, seq, entry| {
             take(key, seq, entry)?;
             found.entries += 1;
             *keys += usize::from(!last.any || last.key != key);

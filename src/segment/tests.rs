@@ -95,7 +95,7 @@ fn read_all(segment: &Arc<Segment>, model: &Model) -> Result<()> {
     assert_eq!(at(&cursor), None);
     for ((key, Reverse(seq)), entry) in model {
         let found = segment.get(key, key_hash(key), *seq)?.expect("it is there");
-        assert_eq!((found.seq, segment.bytes(found.range)), (*seq, &entry[..]));
+        assert_eq!((found.seq, found.entry(segment)), (*seq, &entry[..]));
         cursor.seek_before(key, *seq)?;
         cursor.seek(key, *seq)?;
         assert_eq!(cursor.value(), entry);
@@ -176,7 +176,7 @@ proptest! {
             let first = model.range((key.clone(), Reverse(seq))..).next();
             let expected = first.filter(|((found, _), _)| *found == key);
             let found = segment.get(&key, key_hash(&key), seq).unwrap();
-            let found = found.map(|found| (key.clone(), found.seq, segment.bytes(found.range).to_vec()));
+            let found = found.map(|found| (key.clone(), found.seq, found.entry(&segment).to_vec()));
             prop_assert_eq!(found, seen(expected));
         }
     }

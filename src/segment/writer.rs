@@ -8,6 +8,7 @@ use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::key::Printable;
 use crate::segment::block::BlockBuilder;
+use crate::segment::contents::Seal;
 use crate::segment::filter::{Hashes, LINE, key_hash};
 use crate::segment::footer::Footer;
 use crate::segment::index::IndexBuilder;
@@ -36,6 +37,7 @@ pub(crate) struct SegmentWriter {
     written: u64,
     /// What comes next in it.
     buffer: Vec<u8>,
+    seal: Option<Seal>,
     block: BlockBuilder,
     index: IndexBuilder,
     /// One for each key.
@@ -61,6 +63,7 @@ impl SegmentWriter {
             block_target,
             written: 0,
             buffer: Vec::new(),
+            seal: vfs.vault().map(|vault| Seal::new(vault, path, vfs.random())),
             block: BlockBuilder::default(),
             index: IndexBuilder::default(),
             hashes: Hashes::default(),
@@ -131,7 +134,14 @@ impl SegmentWriter {
     }
 
     fn end_block(&mut self, next: Option<&[u8]>) -> Result<()> {
-        self.block.finish_into(&mut self.buffer);
+        match &self.seal {
+            None => self.block.finish_into(&mut self.buffer),
+            Some(seal) => {
+                let mut block = Vec::with_capacity(self.block.len());
+                self.block.finish_into(&mut block);
+                seal.block(self.written + self.buffer.len() as u64, &block, &mut self.buffer)?;
+            }
+        }
         self.index.add(self.at(), &self.last_key, next);
         if self.buffer.len() < CHUNK { Ok(()) } else { self.write() }
     }
@@ -150,7 +160,8 @@ impl SegmentWriter {
 
     /// Writes the rest and makes the file's bytes durable; its name is durable after a directory sync. Nothing in
     /// it is hidden by ranges that were deleted up to the operation `purged`.
-    pub(crate) fn finish(mut self, purged: u64) -> Result<()> {
+    /// The salt of its key; zero if it is not sealed.
+    pub(crate) fn finish(mut self, purged: u64) -> Result<u64> {
         if !self.block.is_empty() {
             self.end_block(None)?;
         }
@@ -171,14 +182,28 @@ impl SegmentWriter {
         let last = std::mem::take(&mut self.last_key);
         let properties = std::mem::take(&mut self.summary).finish(first, last, purged);
         let footer = Footer { blocks, filter, index, properties: self.part(&properties.to_bytes())? };
-        self.part(&footer.to_bytes())?;
+        let footer = footer.to_bytes();
+        if let Some(seal) = &self.seal {
+            let mark = seal.mark(self.at(), &footer)?;
+            self.append(&mark)?;
+        }
+        self.append(&footer)?;
         self.write()?;
-        self.file.sync().map_err(|error| self.failed("sync", error))
+        self.file.sync().map_err(|error| self.failed("sync", error))?;
+        Ok(self.seal.map_or(0, |seal| seal.salt))
     }
 
     /// Puts a part next in the file; says where that is.
     fn part(&mut self, bytes: &[u8]) -> Result<std::ops::Range<u64>> {
         let start = self.at();
+        match &self.seal {
+            None => self.append(bytes)?,
+            Some(seal) => self.append(&seal.part(start, bytes)?)?,
+        }
+        Ok(start..self.at())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
         if self.buffer.len() + bytes.len() > CHUNK {
             self.write()?;
         }
@@ -190,6 +215,6 @@ impl SegmentWriter {
         } else {
             self.buffer.extend_from_slice(bytes);
         }
-        Ok(start..self.at())
+        Ok(())
     }
 }

@@ -137,7 +137,7 @@ impl Shared {
             Place::Inline(payload) if packs => Ok(Fate::Move(payload.to_vec().into())),
             Place::Stored(pointer @ Pointer { home: ValueHome::Log(number), .. }) => {
                 let Some(log) = folded.get(&number) else { return Ok(Fate::Stay) };
-                let payload = log.payload(&pointer, entry.payload_len())?.into();
+                let payload = log.payload(&pointer, entry.payload_len())?;
                 Ok(if packs { Fate::Move(payload) } else { Fate::Inline(payload) })
             }
             _ => Ok(Fate::Stay),

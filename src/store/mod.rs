@@ -10,6 +10,9 @@ mod flush;
 mod follow;
 mod intake;
 mod invariants;
+mod keyring;
+#[cfg(all(test, feature = "encryption"))]
+mod nonce_tests;
 mod observe;
 mod readers;
 mod recover;
@@ -53,6 +56,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::batch::{Batch, Op, PutOptions};
+use crate::crypto::EncryptionKey;
 use crate::error::Result;
 use crate::key::Key;
 use crate::log::Position;
@@ -119,7 +123,8 @@ impl Options {
     /// none may be created.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         if self.sync_policy == SyncPolicy::InMemory {
-            return self.open_in(Arc::new(MemVfs::new()), path);
+            // Nothing is at rest: there is nothing to be encrypted.
+            return Self { encryption_key: None, ..self }.open_in(Arc::new(MemVfs::new()), path);
         }
         self.open_in(Arc::new(DiskVfs::new()), path)
     }
@@ -494,8 +499,9 @@ impl Store {
     }
 
     /// The file system it lives in.
+    #[expect(clippy::misnamed_getters, reason = "the store's own has its key, which is nobody else's")]
     pub fn vfs(&self) -> &Arc<dyn Vfs> {
-        &self.shared().vfs
+        &self.shared().outside
     }
 
     /// What the layer above keeps with the store, one for all handles: made for whoever asks first.
@@ -586,6 +592,17 @@ impl Store {
     /// [`Closed`](crate::ErrorKind::Closed). Damage is no error: it is in the report.
     pub fn verify(&self, mut progress: impl FnMut(u64, u64)) -> Result<Report> {
         self.shared().verify(&mut progress)
+    }
+
+    /// Has another key open the store from now on, and the old one no more. Only what the key itself opens is
+    /// written anew, which is a file of a hundred bytes; checkpoints that were made before keep their key.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) if the store is not encrypted; [`NoSpace`](crate::ErrorKind::NoSpace) and
+    /// [`Io`](crate::ErrorKind::Io), and then it is one of the two keys that opens the store.
+    pub fn rekey(&self, key: &EncryptionKey) -> Result<()> {
+        self.shared().rekey(key)
     }
 
     /// What should hold between the manifest, the files and what readers see, and does not. For tests.

@@ -12,6 +12,7 @@ use crate::manifest::{CURRENT, Edit, LogRecord, Manifest, SegmentRecord, State, 
 use crate::options::{Options, SyncPolicy};
 use crate::reserve::Reserve;
 use crate::segment::Segment;
+use crate::store::keyring::{Unlocked, check_epoch, unlock_or_make};
 use crate::store::replayed::Replayed;
 use crate::store::shared::{Parts, Shared};
 use crate::store::stats::Recovery;
@@ -36,12 +37,13 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Sh
     vfs.create_dir_all(dir)
         .map_err(|error| Error::io(format!("cannot create directory {}", dir.display()), error))?;
     let mut lock = lock(&*vfs, dir)?;
+    let place = unlock_or_make(&vfs, dir, options.encryption_key.as_ref())?;
     let mut recovery = Recovery::default();
     loop {
-        let (mut parts, is_whole) = read(&vfs, dir, &options)?;
+        let (mut parts, is_whole) = read(&place, dir, &options)?;
         recovery = recovery.and(parts.recovery);
         parts.recovery = recovery;
-        let shared = Shared::new(parts, lock);
+        let shared = Shared::new(parts, lock, vfs.clone());
         if is_whole {
             return Ok(shared);
         }
@@ -52,14 +54,19 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Sh
 }
 
 /// Reads the manifest, and of the logs what memory can hold; whether that is all.
-fn read(vfs: &Arc<dyn Vfs>, dir: &Path, options: &Options) -> Result<(Parts, bool)> {
+fn read(place: &Unlocked, dir: &Path, options: &Options) -> Result<(Parts, bool)> {
+    let vfs = &place.vfs;
     let mut manifest = crate::manifest::recover(vfs, dir)?;
+    check_epoch(dir, place.epoch, manifest.state().epoch)?;
+    if place.epoch > manifest.state().epoch {
+        manifest.amend(&Edit { epoch: Some(place.epoch), ..Edit::default() })?;
+    }
     let unnamed = sweep(&**vfs, dir, &manifest)?;
     announce(&**vfs, dir, manifest.state());
     let segments = manifest.state().segments.values();
     let segments = segments.map(|record| open_segment(&**vfs, dir, record)).collect::<Result<Vec<_>>>()?;
     let values = manifest.state().values.values();
-    let values = values.map(|record| ValueFile::open(&**vfs, dir, record.number, record.len));
+    let values = values.map(|record| ValueFile::open(&**vfs, dir, record.number, (record.len, record.salt)));
     let values = values.collect::<Result<Vec<_>>>()?;
     let version = Version::new(segments, values).covered(manifest.state());
     let replayed = Replayed::read(&**vfs, dir, options, manifest.state())?;
@@ -154,6 +161,12 @@ pub(crate) fn open_segment(
     let segment = Segment::open_unread(vfs, &path, record.number)?;
     if segment.len() != record.len {
         return Err(too_short(&path, segment.len(), record.len));
+    }
+    if segment.salt() != record.salt {
+        let path = path.display();
+        return Err(Error::corruption(format!(
+            "{path} is another file than the manifest means; restore it from a backup"
+        )));
     }
     Ok((usize::from(record.level), segment))
 }

@@ -125,7 +125,7 @@ pub(crate) fn open_log(vfs: &dyn Vfs, dir: &Path, record: &LogRecord) -> Result<
         // Up to its end if that is known; else there is as much as was reserved for it, or more.
         let len = record.end.unwrap_or(found).min(found);
         let mapping = file.map(usize::try_from(len).map_err(io::Error::other)?)?;
-        Ok((found, LogFile { id: record.id(), mapping, file: Some(file) }))
+        Ok((found, LogFile::new(vfs, record.id(), mapping, Some(file))))
     };
     let (found, log) = open().map_err(|error| Error::opening(&path, error))?;
     let least = record.end.unwrap_or(record.reserved);

@@ -153,8 +153,8 @@ impl Shared {
     pub(crate) fn run(&self, plan: &Plan, while_open: bool) -> Result<()> {
         match plan {
             Plan::Move { segment, level } => {
-                let record =
-                    SegmentRecord { number: segment.number(), level: *level as u8, len: segment.len() };
+                let (number, len, salt) = (segment.number(), segment.len(), segment.salt());
+                let record = SegmentRecord { number, level: *level as u8, len, salt };
                 let segments = vec![segment.clone()];
                 let output = Output { segments, records: vec![record], ..Output::default() };
                 self.install(Edit::default(), output, &[], &[])?;

@@ -28,7 +28,10 @@ use crate::store::write::Writer;
 use crate::vfs::{LockGuard, Vfs};
 
 pub(crate) struct Shared {
+    /// With the key, if the store is sealed.
     pub(crate) vfs: Arc<dyn Vfs>,
+    /// The same without: for others.
+    pub(crate) outside: Arc<dyn Vfs>,
     pub(crate) dir: PathBuf,
     pub(crate) options: Options,
     pub(crate) packing: Packing,
@@ -80,7 +83,7 @@ pub(crate) struct Parts {
 }
 
 impl Shared {
-    pub(crate) fn new(parts: Parts, lock: Box<dyn LockGuard>) -> Self {
+    pub(crate) fn new(parts: Parts, lock: Box<dyn LockGuard>, outside: Arc<dyn Vfs>) -> Self {
         let (vfs, options) = (&parts.vfs, &parts.options);
         let immediate = options.sync_policy == SyncPolicy::Immediate;
         let meters = Meters::new(vfs.clone(), immediate, options.on_event.clone());
@@ -89,6 +92,7 @@ impl Shared {
             readers: Arc::new(Readers::new(vfs.clone(), options.max_snapshot_age)),
             visible: AtomicU64::new(parts.writer.seq()),
             vfs: parts.vfs,
+            outside,
             dir: parts.dir,
             packing: options.packing.clone().of_at_least(options.sizes.pack_limit as u64),
             options: parts.options,

@@ -57,7 +57,8 @@ pub(crate) struct View {
 
 /// Where the encoded entry lies, for those who want to keep it.
 pub(crate) enum Origin<'a> {
-    Memtable,
+    /// Not where it stays: in a memtable, or in a block that was opened.
+    Passing,
     Segment(&'a Arc<Segment>, Range<usize>),
 }
 
@@ -99,7 +100,7 @@ impl View {
                 if self.covers.hide(key, found_seq, seq) {
                     return Ok(None);
                 }
-                return found(decode(key, entry)?, Origin::Memtable).map(Some);
+                return found(decode(key, entry)?, Origin::Passing).map(Some);
             }
         }
         let hash = key_hash(key);
@@ -115,8 +116,12 @@ impl View {
                 if self.covers.hide(key, hit.seq, seq) {
                     return Ok(None);
                 }
-                let entry = decode(key, segment.bytes(hit.range.clone()))?;
-                return found(entry, Origin::Segment(segment, hit.range)).map(Some);
+                let entry = decode(key, hit.entry(segment))?;
+                let origin = match hit.is_in_file() {
+                    true => Origin::Segment(segment, hit.range.clone()),
+                    false => Origin::Passing,
+                };
+                return found(entry, origin).map(Some);
             }
         }
         Ok(None)
@@ -179,7 +184,7 @@ impl View {
                 // The payload is the entry's tail.
                 Home::Segment(segment.clone(), range.end - payload.len()..range.end)
             }
-            (Place::Inline(payload), Origin::Memtable) => Home::Owned(payload.into()),
+            (Place::Inline(payload), Origin::Passing) => Home::Owned(payload.into()),
             (Place::Tombstone, _) => Home::Owned(Box::default()),
         };
         Ok(Value::new(Stat::of(entry), home, entry.meta_len as usize))
@@ -209,8 +214,7 @@ impl View {
         match pointer.home {
             ValueHome::Log(number) => {
                 let log = self.log(number).ok_or_else(|| missing(crate::log::name(number)))?;
-                let (start, bytes) = (pointer.offset as usize, log.payload(pointer, len)?);
-                Ok((&log.mapping, Payload::Mapped(start..start + bytes.len())))
+                Ok((&log.mapping, Payload::at(pointer, log.payload(pointer, len)?)))
             }
             ValueHome::Moved(number) => {
                 let file = self.version.values.get(&number);

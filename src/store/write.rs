@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::batch::{Change, Op};
 use crate::cover::Cover;
+use crate::crypto::OVERHEAD;
 use crate::entry::{Entry, Place, Pointer, ValueHome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Action, Appender, Frame, FrameOp, Grant, LogFile, Position, Space, TableBuilder};
@@ -118,8 +119,10 @@ impl Tables {
                 let pointer = Pointer { home: ValueHome::Log(log.id.number), offset, within: None, crc };
                 let len = u64::from(meta_len) + u64::from(value_len);
                 *self.filled.entry(log.id.number).or_default() += len;
+                let payload;
                 let place = if len < self.inline_limit as u64 {
-                    Place::Inline(log.payload(&pointer, len)?)
+                    payload = log.payload(&pointer, len)?;
+                    Place::Inline(&payload)
                 } else {
                     Place::Stored(pointer)
                 };
@@ -307,7 +310,8 @@ impl Shared {
         for op in ops {
             writer.builder.add(op);
         }
-        let limit = writer.builder.frame_limit().ok_or_else(|| {
+        let overhead = if self.vfs.vault().is_some() { OVERHEAD } else { 0 };
+        let limit = writer.builder.frame_limit(overhead).ok_or_else(|| {
             Error::invalid("the keys of the batch are longer than the limit of 4294967255 bytes; split it")
         })?;
         let time = self.vfs.now().max(writer.tables.time);
@@ -329,7 +333,7 @@ impl Shared {
         let frame_time = time - log.base_time();
         let head = writer.builder.finish(id, offset as u64, seq, frame_time, durable);
         let head_len = head.len();
-        let frame = parse(head, (offset + head_len) as u64)?;
+        let frame = parse(head, (offset + head_len + overhead) as u64, overhead > 0)?;
         log.append(head, ops)?;
         let covered = writer.tables.covers.len();
         writer.tables.apply(log.log(), log.base_time(), &frame)?;
@@ -448,8 +452,8 @@ fn holds_more(table: &Arc<Memtable>, (start, end): (&[u8], Option<&[u8]>), than:
     items > than
 }
 
-fn parse(head: &[u8], payload_start: u64) -> Result<Frame<'_>> {
+fn parse(head: &[u8], payload_start: u64, is_sealed: bool) -> Result<Frame<'_>> {
     let table = head.get(crate::log::FRAME_HEAD..).unwrap_or_default();
-    Frame::parse(table, payload_start)
+    Frame::parse(table, payload_start, is_sealed)
         .map_err(|_| Error::new(ErrorKind::Corruption, "a frame could not be built; report this"))
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::codec::{Malformed, Reader};
+use crate::crypto::{FileKind, Sealer, Vault};
 use crate::entry::Pointer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::values::blocks::Blocks;
@@ -23,11 +24,19 @@ const SALT: Range<usize> = 20..28;
 pub(crate) struct ValueFile {
     pub(crate) number: u64,
     pub(crate) mapping: Arc<Mapping>,
+    /// What it is sealed with, if it is.
+    pub(super) sealer: Option<Sealer>,
 }
 
 impl ValueFile {
-    /// Maps the file, which must have this length, and checks its header.
-    pub(crate) fn open(vfs: &dyn Vfs, dir: &Path, number: u64, len: u64) -> Result<Arc<Self>> {
+    /// The file of this number, whatever it holds.
+    pub(crate) fn new(vfs: &dyn Vfs, number: u64, mapping: Arc<Mapping>) -> Arc<Self> {
+        let sealer = vfs.vault().map(|vault| sealer(vault, mapping.bytes()));
+        Arc::new(Self { number, mapping, sealer })
+    }
+
+    /// Maps the file, which must have this length, and, if it is sealed, this salt, and checks its header.
+    pub(crate) fn open(vfs: &dyn Vfs, dir: &Path, number: u64, (len, salt): (u64, u64)) -> Result<Arc<Self>> {
         let file = Self::open_unchecked(vfs, dir, number)?;
         let found = file.mapping.len() as u64;
         if found != len {
@@ -38,6 +47,13 @@ impl ValueFile {
             )));
         }
         file.check()?;
+        if file.key_salt() != salt {
+            let path = path(dir, number);
+            let path = path.display();
+            return Err(Error::corruption(format!(
+                "{path} is another file than the manifest means; restore it from a backup"
+            )));
+        }
         Ok(file)
     }
 
@@ -50,7 +66,17 @@ impl ValueFile {
             file.map(len)
         };
         let mapping = open().map_err(|error| Error::opening(&path, error))?;
-        Ok(Arc::new(Self { number, mapping }))
+        Ok(Self::new(vfs, number, mapping))
+    }
+
+    /// The salt of its key; zero if it is not sealed.
+    fn key_salt(&self) -> u64 {
+        self.sealer.as_ref().map_or(0, |_| self.salt())
+    }
+
+    /// What the checksums of its blocks begin with.
+    pub(super) fn salt(&self) -> u64 {
+        salt(self.mapping.bytes())
     }
 
     /// Checks the header.
@@ -70,7 +96,7 @@ impl ValueFile {
 
     /// The metadata and value that a pointer means, once their checksum vouched for them.
     pub(crate) fn payload(&self, pointer: &Pointer, len: u64, blocks: &Blocks) -> Result<Payload> {
-        payload(&self.mapping, || name(self.number), pointer, len, blocks)
+        payload(self, pointer, len, blocks)
     }
 }
 
@@ -85,8 +111,13 @@ pub(super) fn header(number: u64, salt: u64) -> [u8; HEADER_LEN] {
     bytes
 }
 
+/// The key of the file that begins with this header: if a byte of that is changed, nothing opens.
+pub(super) fn sealer(vault: &Vault, file: &[u8]) -> Sealer {
+    vault.sealer(FileKind::Values, &[file.get(..HEADER_LEN).unwrap_or_default()])
+}
+
 /// What the checksums of a file's blocks begin with. If the header is damaged they do not hold, or it is all the same.
-pub(super) fn salt(bytes: &[u8]) -> u64 {
+fn salt(bytes: &[u8]) -> u64 {
     bytes.get(SALT).and_then(<[u8]>::first_chunk).map_or(0, |salt| u64::from_le_bytes(*salt))
 }
 

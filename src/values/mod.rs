@@ -18,7 +18,7 @@ mod writer;
 
 pub(crate) use blocks::Blocks;
 pub(crate) use file::{HEADER_LEN, ValueFile, name, number, path};
-pub(crate) use payload::{Payload, payload, plain};
+pub(crate) use payload::{Payload, plain};
 pub(crate) use writer::ValueWriter;
 
 #[cfg(test)]

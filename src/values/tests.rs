@@ -35,7 +35,7 @@ fn file(payloads: &[(Vec<u8>, bool)]) -> (Arc<ValueFile>, Vec<Pointer>) {
     let filled: usize = payloads.iter().map(|(payload, _)| payload.len()).sum();
     assert_eq!(writer.filled(), filled as u64);
     let len = writer.finish().unwrap();
-    (ValueFile::open(&vfs, Path::new(DIR), 1, len).unwrap(), pointers)
+    (ValueFile::open(&vfs, Path::new(DIR), 1, (len, 0)).unwrap(), pointers)
 }
 
 fn read<'a>(file: &'a ValueFile, at: &Pointer, len: usize, blocks: &Blocks) -> Option<Cow<'a, [u8]>> {

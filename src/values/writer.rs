@@ -6,10 +6,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::crypto::Sealer;
 use crate::entry::{Pointer, ValueHome};
 use crate::error::{Error, Result};
-use crate::values::block::{BlockId, MOST, Packer, TARGET, raw_head};
-use crate::values::file::{header, path};
+use crate::values::block::{BlockId, MOST, Packer, TARGET, append_sealed, raw_head};
+use crate::values::file::{header, path, sealer};
 use crate::vfs::{File, Vfs};
 
 /// How much is collected for one write.
@@ -29,6 +30,8 @@ pub(crate) struct ValueWriter {
     block: Vec<u8>,
     packer: Packer,
     salt: u64,
+    /// What it is sealed with, if it is.
+    sealer: Option<Sealer>,
     /// How many bytes of metadata and values were put into it.
     filled: u64,
 }
@@ -40,9 +43,10 @@ impl ValueWriter {
         let created = vfs.create(&path);
         let file = created.map_err(|error| Error::io(format!("cannot create {}", path.display()), error))?;
         let salt = vfs.random();
-        let buffer = header(number, salt).into();
-        let (block, packer) = (Vec::new(), Packer::default());
-        Ok(Self { file, path, number, written: 0, buffer, block, packer, salt, filled: 0 })
+        let header = header(number, salt);
+        let sealer = vfs.vault().map(|vault| sealer(vault, &header));
+        let (buffer, block, packer) = (header.into(), Vec::new(), Packer::default());
+        Ok(Self { file, path, number, written: 0, buffer, block, packer, salt, sealer, filled: 0 })
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -58,6 +62,11 @@ impl ValueWriter {
         self.filled
     }
 
+    /// The salt of its key; zero if it is not sealed.
+    pub(crate) fn key_salt(&self) -> u64 {
+        self.sealer.as_ref().map_or(0, |_| self.salt)
+    }
+
     /// How much is written, but for the block that is being gathered: the next one begins there.
     pub(crate) fn at(&self) -> u64 {
         self.written + self.buffer.len() as u64
@@ -68,7 +77,14 @@ impl ValueWriter {
         self.end_block()?;
         let pointer = self.pointer(crc, None);
         self.filled += payload.len() as u64;
-        self.append(payload)?;
+        match self.sealer.as_ref().filter(|_| !payload.is_empty()) {
+            None => self.append(payload)?,
+            Some(sealer) => {
+                let mut sealed = Vec::new();
+                sealer.seal(self.at(), b"", &[payload], &mut sealed)?;
+                self.append(&sealed)?;
+            }
+        }
         Ok(pointer)
     }
 
@@ -101,6 +117,11 @@ impl ValueWriter {
 
     fn pack_long(&mut self, payload: &[u8]) -> Result<()> {
         if !payload.chunks(MOST).any(|part| self.packer.pack(part).is_some()) {
+            if let Some(sealer) = &self.sealer {
+                let mut block = Vec::new();
+                append_sealed(&mut block, payload, payload.len(), self.id(), sealer)?;
+                return self.append(&block);
+            }
             let head = raw_head(payload.len(), self.id());
             self.append(&head)?;
             return self.append(payload);
@@ -120,7 +141,7 @@ impl ValueWriter {
             self.write()?;
         }
         let id = self.id();
-        self.packer.append(&mut self.buffer, &self.block, id);
+        self.packer.append(&mut self.buffer, &self.block, id, self.sealer.as_ref())?;
         self.block.clear();
         Ok(())
     }

@@ -6,9 +6,11 @@
 mod around;
 mod crash;
 mod disk;
+mod entropy;
 mod fault;
 mod mapping;
 mod memory;
+mod sealed;
 
 pub(crate) use around::{PIECE, Unreadable, read_around, read_with_zeros};
 pub use crash::CrashVfs;
@@ -16,6 +18,7 @@ pub use disk::DiskVfs;
 pub use fault::{Fault, FaultVfs, Injection, Operation, OperationKind};
 pub use mapping::{Access, MapWriter, Mapping};
 pub use memory::MemVfs;
+pub(crate) use {entropy::entropy, sealed::SealedVfs};
 
 use std::fmt::Debug;
 use std::io;
@@ -25,6 +28,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
+
+use crate::crypto::Vault;
 
 /// A place that holds stores. Paths are as the caller gives them; nothing is resolved or followed.
 pub trait Vfs: Send + Sync + Debug + 'static {
@@ -88,6 +93,12 @@ pub trait Vfs: Send + Sync + Debug + 'static {
 
     /// Random bits, good enough that two files do not get the same.
     fn random(&self) -> u64;
+
+    /// The key that everything a store writes here is sealed with; `None` where nothing is.
+    #[doc(hidden)]
+    fn vault(&self) -> Option<&Vault> {
+        None
+    }
 
     /// The absolute form under which one process knows a path, to tell whether two are the same.
     fn canonical(&self, path: &Path) -> io::Result<PathBuf>;

@@ -11,10 +11,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use siltstone::vfs::{MemVfs, Vfs};
 use siltstone::{
-    Batch, Compression, Options, Position, PutOptions, Result, Scan, Sizes, Stat, Store, SyncPolicy,
+    Batch, Compression, EncryptionKey, Options, Position, PutOptions, Repair, Result, Scan, Sizes, Stat,
+    Store, SyncPolicy,
 };
 
 pub(crate) const DIR: &str = "/store";
+
+/// What a store that is encrypted has besides.
+pub(crate) const KEYRING: &str = "KEYRING";
 
 /// Where the tests' clocks start: 2023-11-14T22:13:20Z, in microseconds.
 pub(crate) const START: u64 = 1_700_000_000_000_000;
@@ -53,12 +57,26 @@ pub(crate) fn open_at(vfs: &Arc<dyn Vfs>, dir: &Path, policy: SyncPolicy, sizes:
 }
 
 pub(crate) fn options_of(policy: SyncPolicy, sizes: Sizes) -> Options {
-    Options::new().sync_policy(policy).sync_interval(Duration::from_secs(10)).sizes(sizes)
+    engine().sync_policy(policy).sync_interval(Duration::from_secs(10)).sizes(sizes)
 }
 
 /// With compression.
 pub(crate) fn open_packing(vfs: &Arc<dyn Vfs>, policy: SyncPolicy, sizes: Sizes) -> Result<Store> {
     options_of(policy, sizes).compression(Compression::Lz4).open_in(vfs.clone(), Path::new(DIR))
+}
+
+/// The key of the stores of these tests, where they are part of `tests/sealed.rs`.
+pub(crate) fn key() -> Option<EncryptionKey> {
+    let is_sealed = module_path!().starts_with("sealed::");
+    is_sealed.then(|| EncryptionKey::from_hex_or_passphrase(&"6b".repeat(32)).unwrap())
+}
+
+/// The default options, with that key.
+pub(crate) fn engine() -> Options {
+    match key() {
+        None => Options::new(),
+        Some(key) => Options::new().encryption_key(key),
+    }
 }
 
 /// A store of which merges have moved values to value files, open, and what it holds.
@@ -277,4 +295,13 @@ pub(crate) fn restore(files: &Files) -> Arc<dyn Vfs> {
         file.write_all_at(bytes, 0).unwrap();
     }
     vfs
+}
+
+/// A repair of a store that has that key.
+pub(crate) fn repair_in(vfs: Arc<dyn Vfs>, dir: &str) -> Repair {
+    let repair = Repair::new_in(vfs, dir);
+    match key() {
+        None => repair,
+        Some(key) => repair.encryption_key(key),
+    }
 }

@@ -12,6 +12,7 @@ mod import;
 mod list;
 mod man;
 mod put;
+mod rekey;
 mod repair;
 mod retain;
 mod scan;
@@ -28,6 +29,7 @@ use siltstone::Compression;
 
 use crate::exit::{Result, Status};
 use crate::home::Home;
+use crate::key::KeySource;
 
 /// Capture, inspect and look after a siltstone store
 #[derive(Parser, Debug)]
@@ -51,6 +53,13 @@ pub(crate) struct Cli {
     /// 'compact' compresses all. Commands that only look read either way.
     #[arg(long, global = true, value_name = "HOW", value_parser = compression_parser())]
     compression: Option<Compression>,
+
+    /// Where the key of an encrypted store is: env:NAME, or file:PATH
+    ///
+    /// 64 hexadecimal digits are a key of 256 bits, anything else is a passphrase. A store that is new is encrypted with it
+    /// from its start. The key in a configuration does the same, and this wins over it.
+    #[arg(long, global = true, value_name = "SOURCE")]
+    encryption_key: Option<KeySource>,
 
     #[command(subcommand)]
     command: Command,
@@ -77,6 +86,7 @@ Examples:
   siltstone export config/ > config.jsonl     entries as lines, for 'import' elsewhere
   siltstone verify                            is it all as it was written?
   siltstone repair                            if not, save what can be saved
+  siltstone rekey --new-key env:NEW_KEY       another key for an encrypted store
   siltstone list --config mesh.yaml           of the store that a configuration names
 
 Exit status:
@@ -104,6 +114,7 @@ enum Command {
     Import(import::Import),
     Verify(verify::Verify),
     Repair(repair::Repair),
+    Rekey(rekey::Rekey),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -111,8 +122,8 @@ enum Command {
 pub(crate) fn run(cli: Cli) -> Result<Status> {
     let home = match &cli.command {
         // Of no store.
-        Command::Completions(_) | Command::Man(_) => Home::new(None, None, None)?,
-        _ => Home::new(cli.store, cli.config.as_deref(), cli.compression)?,
+        Command::Completions(_) | Command::Man(_) => Home::new(None, None)?,
+        _ => Home::new(cli.store, cli.config.as_deref())?.with(cli.compression, cli.encryption_key),
     };
     match cli.command {
         Command::Capture(capture) => capture.run(&home),
@@ -132,6 +143,7 @@ pub(crate) fn run(cli: Cli) -> Result<Status> {
         Command::Import(import) => import.run(&home),
         Command::Verify(verify) => verify.run(&home),
         Command::Repair(repair) => repair.run(&home),
+        Command::Rekey(rekey) => rekey.run(&home),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
     }

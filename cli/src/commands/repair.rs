@@ -54,7 +54,10 @@ impl Repair {
             bar.set_length(total);
             bar.set_position(done);
         };
-        let repair = Repairing::new(home.dir()).older_versions(self.older);
+        let mut repair = Repairing::new(home.dir()).older_versions(self.older);
+        if let Some(key) = home.key()? {
+            repair = repair.encryption_key(key);
+        }
         let report = if self.in_place {
             repair.in_place(progress)
         } else {

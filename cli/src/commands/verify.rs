@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use indicatif::{DecimalBytes, HumanCount};
 use serde_json::{Value as Json, json};
-use siltstone::{ReadOnlyStore, Report};
+use siltstone::Report;
 
 use crate::damage::{problem_line, problem_object, reading_bar};
 use crate::exit::{Result, Status};
@@ -36,7 +36,7 @@ impl Verify {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
         let home = &home.or(self.dir);
         let bar = reading_bar();
-        let report = ReadOnlyStore::verify(home.dir(), |done, total| {
+        let report = home.looking()?.verify(home.dir(), |done, total| {
             bar.set_length(total);
             bar.set_position(done);
         });

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::log::{LogFile, Position};
 use crate::manifest::{State, Version};
 use crate::store::checkpoint::Checkpoint;
+use crate::store::keyring;
 use crate::vfs::{Mapping, Vfs};
 
 /// A file that a checkpoint shares, or copies.
@@ -44,6 +45,8 @@ pub(in crate::store) fn contents(version: &Version) -> impl Iterator<Item = Cont
 /// The directory that becomes a store.
 pub(in crate::store) struct Target<'a> {
     vfs: &'a Arc<dyn Vfs>,
+    /// Of the store.
+    from: PathBuf,
     dir: PathBuf,
     made: Vec<PathBuf>,
     has_manifest: bool,
@@ -56,8 +59,8 @@ pub(in crate::store) struct Target<'a> {
 impl<'a> Target<'a> {
     pub(in crate::store) fn new(vfs: &'a Arc<dyn Vfs>, store: &Path, dir: &Path) -> Result<Self> {
         empty_dir(&**vfs, store, dir, "checkpoint")?;
-        let (dir, made) = (dir.into(), Vec::new());
-        Ok(Self { vfs, dir, made, has_manifest: false, linked: 0, copied: 0, bytes: 0 })
+        let (from, dir, made) = (store.into(), dir.into(), Vec::new());
+        Ok(Self { vfs, from, dir, made, has_manifest: false, linked: 0, copied: 0, bytes: 0 })
     }
 
     /// Gives a file of the store a second name; false if there can be none here, or the file is gone.
@@ -111,6 +114,9 @@ impl<'a> Target<'a> {
     /// Makes it a store, which holds all that was written before this position.
     pub(in crate::store) fn finish(&mut self, state: &State, position: Position) -> Result<Checkpoint> {
         self.has_manifest = true;
+        if self.vfs.vault().is_some() {
+            keyring::copy(&**self.vfs, &self.from, &self.dir)?;
+        }
         crate::manifest::create(self.vfs, &self.dir, state)?;
         Ok(Checkpoint { position, linked: self.linked, copied: self.copied, bytes: self.bytes })
     }
@@ -120,6 +126,7 @@ impl<'a> Target<'a> {
         if self.has_manifest && crate::manifest::destroy(self.vfs, &self.dir).is_err() {
             return;
         }
+        keyring::remove(&**self.vfs, &self.dir);
         for path in &self.made {
             let _ = self.vfs.remove(path);
         }

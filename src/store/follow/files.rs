@@ -41,7 +41,7 @@ impl Files {
         }
         for record in state.values.values() {
             if !self.values.contains_key(&record.number) {
-                let file = ValueFile::open(&*self.vfs, &self.dir, record.number, record.len)?;
+                let file = ValueFile::open(&*self.vfs, &self.dir, record.number, (record.len, record.salt))?;
                 self.values.insert(record.number, file);
             }
         }
@@ -102,7 +102,7 @@ fn open_log(vfs: &dyn Vfs, dir: &Path, record: &LogRecord) -> Result<LogFile> {
     let open = || {
         let file = vfs.open_to_read(&path)?;
         let mapping = file.map(0)?;
-        Ok((file.len()?, LogFile { id: record.id(), mapping, file: Some(file) }))
+        Ok((file.len()?, LogFile::new(vfs, record.id(), mapping, Some(file))))
     };
     let (found, log) = open().map_err(|error| Error::opening(&path, error))?;
     let least = record.end.unwrap_or(record.reserved);
@@ -139,7 +139,7 @@ pub(in crate::store) fn open_unnamed(vfs: &dyn Vfs, path: &Path, number: u64) ->
         };
         let found = look()?;
         let id = if let Head::Known { id, .. } = found { id } else { LogId { number, salt: 0 } };
-        let log = LogFile { id, mapping: file.map(0)?, file: Some(file.clone()) };
+        let log = LogFile::new(vfs, id, file.map(0)?, Some(file.clone()));
         let is_lost = || look().is_ok_and(|head| head == found).then_some(());
         let end = match found {
             Head::Known { .. } => whole(&log, 0)?,

@@ -17,6 +17,7 @@ use crate::key::Key;
 use crate::options::Options;
 use crate::retention::Retention;
 use crate::store::follow::pursuit::Pursuit;
+use crate::store::keyring::{check_epoch, unlock};
 use crate::store::readers::Readers;
 use crate::store::recover::is_store;
 use crate::store::view::View;
@@ -89,12 +90,49 @@ impl Options {
             let dir = dir.display();
             return Err(Error::invalid(format!("there is no store in '{dir}'; name another, or create one")));
         }
-        let mut pursuit = Pursuit::new(&vfs, &dir, self.sizes);
-        let shown = pursuit.begin(&*vfs)?;
+        let place = unlock(&vfs, &dir, self.encryption_key.as_ref())?;
+        let mut pursuit = Pursuit::new(&place.vfs, &dir, self.sizes);
+        let shown = pursuit.begin(&*place.vfs)?;
+        if place.epoch < pursuit.epoch() {
+            // It may have been changed between the two looks.
+            let place = unlock(&vfs, &dir, self.encryption_key.as_ref())?;
+            check_epoch(&dir, place.epoch, pursuit.epoch())?;
+        }
         let recovery = pursuit.recovery();
         let (pursuit, shown) = (Mutex::new(pursuit), RwLock::new(shown));
-        let readers = Arc::new(Readers::new(vfs.clone(), self.max_snapshot_age));
+        let readers = Arc::new(Readers::new(vfs, self.max_snapshot_age));
+        let vfs = place.vfs;
         Ok(ReadOnlyStore { inner: Arc::new(Inner { vfs, readers, dir, pursuit, shown, recovery }) })
+    }
+}
+
+impl Options {
+    /// As [`ReadOnlyStore::verify`], with the [key](Options::encryption_key) of a store that is encrypted. No other
+    /// option matters.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ReadOnlyStore::verify`]; [`Invalid`](crate::ErrorKind::Invalid) if the key is not that of the store, and
+    /// [`Corruption`](crate::ErrorKind::Corruption) if what it opens is damaged or missing.
+    pub fn verify(self, path: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<Report> {
+        self.verify_in(Arc::new(DiskVfs::new()), path, progress)
+    }
+
+    /// The same in a file system of the caller's choice.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Options::verify`].
+    pub fn verify_in(
+        self,
+        vfs: Arc<dyn Vfs>,
+        path: impl AsRef<Path>,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Report> {
+        let dir = path.as_ref();
+        verify::recognize(&*vfs, dir)?;
+        let place = unlock(&vfs, dir, self.encryption_key.as_ref())?;
+        verify::files(&place.vfs, dir, &mut progress)
     }
 }
 
@@ -165,9 +203,9 @@ impl ReadOnlyStore {
     pub fn verify_in(
         vfs: Arc<dyn Vfs>,
         path: impl AsRef<Path>,
-        mut progress: impl FnMut(u64, u64),
+        progress: impl FnMut(u64, u64),
     ) -> Result<Report> {
-        verify::files(&vfs, path.as_ref(), &mut progress)
+        Options::new().verify_in(vfs, path, progress)
     }
 
     fn shown(&self) -> (Arc<View>, u64) {

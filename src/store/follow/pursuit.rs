@@ -133,6 +133,11 @@ impl Pursuit {
         if number == first { before + taken } else { taken }
     }
 
+    /// What the manifest says of the keyring.
+    pub(super) fn epoch(&self) -> u64 {
+        self.manifest.state().epoch
+    }
+
     /// What was replayed since the memtables were last started anew.
     pub(super) fn recovery(&self) -> Recovery {
         self.intake.recovery

@@ -77,6 +77,7 @@ impl Build<'_, '_> {
             flushed: Flushed { log: self.survey.next_log, offset: 0, seq: last, time },
             next_segment: self.numbers.next(),
             next_log: self.survey.next_log,
+            epoch: self.survey.state.epoch,
             ..State::new()
         }
     }

@@ -8,7 +8,7 @@ use crate::cover::{Cover, Covers};
 use crate::entry::{Entry, Place, Pointer, ValueHome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Action, FrameOp};
-use crate::segment::{Hole, Inspector, Properties, Salvage, Segment, inspect, salvage};
+use crate::segment::{Contents, Hole, Inspector, Properties, Salvage, Segment, inspect, salvage};
 use crate::store::repair::history::History;
 use crate::store::repair::report::Findings;
 use crate::store::repair::runs::Runs;
@@ -33,32 +33,32 @@ pub(super) struct Gathered {
 pub(super) struct Torn {
     name: String,
     /// Nothing if all of it is lost.
-    rest: Option<(Arc<Mapping>, Salvage)>,
+    rest: Option<Salvage>,
 }
 
 impl Torn {
     /// Whether it may have held a version of this key that is newer than this.
     pub(super) fn may_have_held(&self, key: &[u8], than: u64) -> bool {
-        let Some((mapping, rest)) = &self.rest else { return true };
+        let Some(rest) = &self.rest else { return true };
         let within = |hole: &Hole| {
             hole.first_key.as_deref().is_none_or(|first| first <= key)
                 && hole.last_key.as_deref().is_none_or(|last| key <= last)
         };
         rest.properties.as_ref().is_none_or(|all| all.last_seq > than)
             && rest.holes.iter().any(within)
-            && !rest.denies(mapping.bytes(), key)
+            && !rest.denies(key)
     }
 
     /// The lowest number that an entry of it may have, and how many are missing, as far as is known.
     fn missing(&self) -> (u64, u64) {
-        let properties = self.rest.as_ref().and_then(|(_, rest)| Some((rest, rest.properties.as_ref()?)));
+        let properties = self.rest.as_ref().and_then(|rest| Some((rest, rest.properties.as_ref()?)));
         properties.map_or((0, 0), |(rest, all)| (all.first_seq, all.entries.saturating_sub(rest.entries)))
     }
 
     /// Tells what is missing: it is lost, unless the logs have everything from this number on.
     fn tell(&self, complete_from: u64, findings: &mut Findings<'_>) {
         // That a file is missing was told when it was to be opened.
-        let Some((_, rest)) = &self.rest else { return };
+        let Some(rest) = &self.rest else { return };
         let (first, mut missing) = self.missing();
         for hole in &rest.holes {
             let keys = (hole.first_key.as_deref(), hole.last_key.as_deref());
@@ -131,7 +131,9 @@ impl Gather<'_, '_, '_> {
     fn segment(&mut self, number: u64, mapping: &Arc<Mapping>, gathered: &mut Gathered) -> Result<()> {
         let (name, path) = (crate::segment::name(number), crate::segment::path(self.dir, number));
         let mut damage = Damage::default();
-        inspect(mapping.bytes(), &mut damage);
+        let salt = self.survey.state.segments.get(&number).map(|record| record.salt);
+        let contents = Contents::new(mapping.bytes(), number, self.vfs.vault(), salt);
+        inspect(&contents, &mut damage);
         self.findings.read(mapping.len() as u64);
         if damage.0.is_empty() && !self.survey.spoiled.contains(&number) {
             let segment = Segment::open(self.vfs, &path, number)?;
@@ -141,7 +143,7 @@ impl Gather<'_, '_, '_> {
         }
         let (last, time) = (&mut gathered.last, &mut gathered.time);
         let runs = &mut *self.runs;
-        let salvaged = salvage(mapping.bytes(), &mut |key, seq, entry| {
+        let salvaged = salvage(&contents, &mut |key, seq, entry| {
             // Bytes whose checksum holds are what was written; what cannot be read all the same never was an entry.
             let Ok(read) = Entry::decode(entry) else { return Ok(()) };
             (*last, *time) = ((*last).max(seq), (*time).max(read.modified));
@@ -160,7 +162,7 @@ impl Gather<'_, '_, '_> {
                 self.findings.mended(&name, (first.as_deref(), last.as_deref()), what);
             }
         } else {
-            gathered.torn.push(Torn { name, rest: Some((mapping.clone(), rest)) });
+            gathered.torn.push(Torn { name, rest: Some(rest) });
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::log::{LogFile, Salvaged, salvage};
+use crate::log::{LogFile, Salvaged, is_whole, salvage};
 use crate::store::repair::report::Findings;
 use crate::store::repair::survey::Survey;
 
@@ -71,15 +71,16 @@ impl History {
             if frame.seq >= limit || next <= frame.seq {
                 continue;
             }
+            let seq = frame.seq;
             last = Some(frame);
-            match runs.last_mut().filter(|run| run.next == frame.seq) {
+            match runs.last_mut().filter(|run| run.next == seq) {
                 Some(run) => (run.next, run.end) = (next, end),
-                None => runs.push(Run { log: log.id.number, first: frame.seq, next, end }),
+                None => runs.push(Run { log: log.id.number, first: seq, next, end }),
             }
         }
         // The last one there is was never whole, for all that can be told: an open would drop it as well.
         if limit == u64::MAX && !is_sealed {
-            let torn = last.filter(|frame| frame.verify(log.mapping.bytes()).is_err());
+            let torn = last.filter(|frame| !is_whole(log, frame));
             self.torn = torn.map(|frame| frame.seq);
         }
         runs

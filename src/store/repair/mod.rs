@@ -15,16 +15,18 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::crypto::EncryptionKey;
 use crate::error::Result;
 use crate::manifest::State;
 use crate::options::Sizes;
+use crate::store::keyring::unlock;
 use crate::store::recover;
 use crate::store::repair::build::Build;
 use crate::store::repair::gather::Gather;
 use crate::store::repair::report::Findings;
 use crate::store::repair::runs::{Numbers, Runs};
 use crate::store::repair::survey::Survey;
-use crate::vfs::{DiskVfs, Vfs};
+use crate::vfs::{DiskVfs, LockGuard, Vfs};
 
 /// Saves what can be saved of a damaged store.
 ///
@@ -62,6 +64,7 @@ use crate::vfs::{DiskVfs, Vfs};
 pub struct Repair {
     vfs: Arc<dyn Vfs>,
     dir: PathBuf,
+    key: Option<EncryptionKey>,
     sizes: Sizes,
     older: bool,
 }
@@ -74,13 +77,19 @@ impl Repair {
 
     /// Of the store in this directory of a file system of the caller's choice.
     pub fn new_in(vfs: Arc<dyn Vfs>, path: impl AsRef<Path>) -> Self {
-        Self { vfs, dir: path.as_ref().into(), sizes: Sizes::default(), older: false }
+        Self { vfs, dir: path.as_ref().into(), key: None, sizes: Sizes::default(), older: false }
     }
 
     /// Where the version that was written last is damaged, takes an older one that can be read, if there is one.
     /// So values come back that had been overwritten, and entries that had been deleted. The default is not to.
     pub fn older_versions(mut self, older: bool) -> Self {
         self.older = older;
+        self
+    }
+
+    /// The key of a store that is encrypted. The repaired one has the same.
+    pub fn encryption_key(mut self, key: EncryptionKey) -> Self {
+        self.key = Some(key);
         self
     }
 
@@ -103,12 +112,11 @@ impl Repair {
     /// removed.
     pub fn write_to(self, dir: impl AsRef<Path>, mut progress: impl FnMut(u64, u64)) -> Result<RepairReport> {
         let dir = dir.as_ref();
-        crate::store::verify::recognize(&*self.vfs, &self.dir)?;
-        let _lock = recover::lock(&*self.vfs, &self.dir)?;
-        crate::store::checkpoint::empty_dir(&*self.vfs, &self.dir, dir, "repaired store")?;
+        let (this, _lock) = self.unlocked()?;
+        crate::store::checkpoint::empty_dir(&*this.vfs, &this.dir, dir, "repaired store")?;
         let mut findings = Findings::new(&mut progress);
-        let (_, saved) = self.save(dir, &mut findings)?;
-        place::settle(&self.vfs, dir, &saved.state, &saved.files)?;
+        let (_, saved) = this.save(dir, &mut findings)?;
+        place::settle(&this.vfs, (&this.dir, dir), &saved.state, &saved.files)?;
         Ok(findings.finish(dir.into(), None))
     }
 
@@ -121,12 +129,19 @@ impl Repair {
     /// As for [`Repair::write_to`]. After an error the store is as it was, or repaired, if that is what could not be
     /// made durable for sure.
     pub fn in_place(self, mut progress: impl FnMut(u64, u64)) -> Result<RepairReport> {
-        crate::store::verify::recognize(&*self.vfs, &self.dir)?;
-        let _lock = recover::lock(&*self.vfs, &self.dir)?;
+        let (this, _lock) = self.unlocked()?;
         let mut findings = Findings::new(&mut progress);
-        let (survey, saved) = self.save(&self.dir, &mut findings)?;
-        let before = place::replace(&self.vfs, &self.dir, &survey, &saved.state, &saved.files)?;
-        Ok(findings.finish(self.dir.clone(), Some(before)))
+        let (survey, saved) = this.save(&this.dir, &mut findings)?;
+        let before = place::replace(&this.vfs, &this.dir, &survey, &saved.state, &saved.files)?;
+        Ok(findings.finish(this.dir.clone(), Some(before)))
+    }
+
+    /// With the store's lock, and the key in its place.
+    fn unlocked(self) -> Result<(Self, Box<dyn LockGuard>)> {
+        crate::store::verify::recognize(&*self.vfs, &self.dir)?;
+        let lock = recover::lock(&*self.vfs, &self.dir)?;
+        let vfs = unlock(&self.vfs, &self.dir, self.key.as_ref())?.vfs;
+        Ok((Self { vfs, ..self }, lock))
     }
 
     /// Writes all that can be saved into new files of this directory.

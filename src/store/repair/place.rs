@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::manifest::State;
+use crate::store::keyring;
 use crate::store::repair::survey::Survey;
 use crate::vfs::Vfs;
 
@@ -16,9 +17,15 @@ const BEFORE: &str = "before-repair";
 const PIECE: usize = 1 << 20;
 
 /// Makes the files a store in a directory of its own.
-pub(super) fn settle(vfs: &Arc<dyn Vfs>, dir: &Path, state: &State, files: &[PathBuf]) -> Result<()> {
-    let settled = crate::manifest::create(vfs, dir, state);
+pub(super) fn settle(
+    vfs: &Arc<dyn Vfs>,
+    (from, dir): (&Path, &Path),
+    state: &State,
+    files: &[PathBuf],
+) -> Result<()> {
+    let settled = keyring::copy(&**vfs, from, dir).and_then(|_| crate::manifest::create(vfs, dir, state));
     if settled.is_err() && crate::manifest::destroy(vfs, dir).is_ok() {
+        keyring::remove(&**vfs, dir);
         remove(&**vfs, files);
     }
     settled
@@ -45,6 +52,7 @@ pub(super) fn replace(
         if in_use.is_none_or(|number| number <= survey.last_manifest) {
             remove(&**vfs, files);
             remove(&**vfs, &kept.made);
+            keyring::remove(&**vfs, &kept.dir);
         }
         return Err(error);
     }
@@ -85,6 +93,7 @@ impl<'a> Kept<'a> {
         for name in names {
             self.one(&from.join(name), name).map_err(failed)?;
         }
+        keyring::copy(&**self.vfs, from, &self.dir)?;
         self.vfs.sync_dir(&self.dir).map_err(failed)
     }
 

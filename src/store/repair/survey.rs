@@ -12,7 +12,7 @@ use crate::manifest::State;
 use crate::store::repair::report::Findings;
 use crate::store::repair::spoiled::map;
 use crate::store::strays::{Listing, is_data};
-use crate::values::{Blocks, payload};
+use crate::values::{Blocks, ValueFile};
 use crate::vfs::{Mapping, Vfs};
 
 pub(super) struct Survey {
@@ -30,7 +30,7 @@ pub(super) struct Survey {
     pub(super) segments: BTreeMap<u64, Option<Arc<Mapping>>>,
     /// Segments of which something cannot be read.
     pub(super) spoiled: BTreeSet<u64>,
-    pub(super) values: BTreeMap<u64, Arc<Mapping>>,
+    pub(super) values: BTreeMap<u64, Arc<ValueFile>>,
     pub(super) logs: BTreeMap<u64, SurveyedLog>,
     blocks: Blocks,
 }
@@ -146,7 +146,8 @@ impl Survey {
         }
         for number in self.live(crate::values::number, values, next_segment) {
             let (mapping, _) = opening.file(&crate::values::name(number), None)?;
-            self.values.extend(mapping.map(|mapping| (number, mapping)));
+            let file = mapping.map(|mapping| ValueFile::new(opening.vfs, number, mapping));
+            self.values.extend(file.map(|file| (number, file)));
         }
         for number in self.live(crate::log::number, logs, next_log) {
             self.open_log(number, opening)?;
@@ -190,7 +191,7 @@ impl Survey {
                 (LogId { number, salt: 0 }, None, false)
             }
         };
-        let file = LogFile { id, mapping, file: None };
+        let file = LogFile::new(opening.vfs, id, mapping, None);
         self.logs.insert(number, SurveyedLog { file, is_known, base_time, is_sealed: end.is_some() });
         Ok(())
     }
@@ -199,17 +200,20 @@ impl Survey {
     pub(super) fn bytes(&self) -> u64 {
         let segments = self.segments.values().flatten().map(|mapping| mapping.len());
         let logs = self.logs.values().map(|log| log.file.mapping.len());
-        let values = self.values.values().map(|mapping| mapping.len());
+        let values = self.values.values().map(|file| file.mapping.len());
         segments.chain(logs).chain(values).map(|len| len as u64).sum()
     }
 
     /// The bytes that a pointer means, if their checksum holds.
     pub(super) fn payload(&self, pointer: &Pointer, len: u64) -> Option<Cow<'_, [u8]>> {
-        let mapping = match pointer.home {
-            ValueHome::Log(number) => &self.logs.get(&number)?.file.mapping,
-            ValueHome::Moved(number) => self.values.get(&number)?,
-        };
-        payload(mapping, String::new, pointer, len, &self.blocks).ok().map(|found| found.within(mapping))
+        match pointer.home {
+            ValueHome::Log(number) => self.logs.get(&number)?.file.payload(pointer, len).ok(),
+            ValueHome::Moved(number) => {
+                let file = self.values.get(&number)?;
+                let found = file.payload(pointer, len, &self.blocks).ok()?;
+                Some(found.within(&file.mapping))
+            }
+        }
     }
 }
 

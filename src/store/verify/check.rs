@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::entry::{Entry, Place, ValueHome};
+use crate::entry::{Entry, Place, Pointer, ValueHome};
 use crate::log::{LogFile, Position, Stop, good_until, replay, torn_keys};
 use crate::manifest::{Flushed, LEVELS, LogRecord, State};
 use crate::segment::{Inspector, Properties, inspect, properties_of};
@@ -20,7 +20,8 @@ impl Subject {
     }
 
     fn check_readable(&self, findings: &mut Findings<'_>) {
-        let properties: Vec<_> = self.segments.iter().map(|file| properties_of(&self.bytes(file))).collect();
+        let properties = |file| properties_of(&self.contents(file, &self.bytes(file)));
+        let properties: Vec<_> = self.segments.iter().map(properties).collect();
         let described: Vec<Described<'_>> = self
             .segments
             .iter()
@@ -45,7 +46,7 @@ impl Subject {
             let name = crate::segment::name(file.number);
             self.tell_unreadable(&name, all.as_ref().map_or((None, None), keys), findings);
             let mut reading = Reading { name: &name, subject: self, blocks: &blocks, findings };
-            inspect(&self.bytes(file), &mut reading);
+            inspect(&self.contents(file, &self.bytes(file)), &mut reading);
         }
         if let Some(state) = &self.state {
             check_levels(&described, findings);
@@ -103,6 +104,14 @@ impl Subject {
             ValueHome::Log(number) => self.logs.get(&number).map(|log| &*log.mapping),
             ValueHome::Moved(number) => self.values.get(&number).map(|file| &*file.mapping),
         }
+    }
+
+    /// Whether the value that a pointer means is as it was written; nothing if its file could not be opened.
+    pub(super) fn is_whole(&self, pointer: &Pointer, len: u64, blocks: &Blocks) -> Option<bool> {
+        Some(match pointer.home {
+            ValueHome::Log(number) => self.logs.get(&number)?.payload(pointer, len).is_ok(),
+            ValueHome::Moved(number) => self.values.get(&number)?.payload(pointer, len, blocks).is_ok(),
+        })
     }
 
     /// How many bytes of a log that somebody else may be writing lie behind its frames, and stay there.

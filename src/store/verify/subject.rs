@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::log::LogFile;
 use crate::manifest::{CURRENT, Manifest, State};
+use crate::segment::Contents;
 use crate::store::follow::{open_stable, open_unnamed, remains, settled};
 use crate::store::recover;
 use crate::store::shared::Shared;
@@ -43,6 +44,8 @@ pub(super) struct SegmentFile {
     pub(super) number: u64,
     pub(super) level: usize,
     pub(super) mapping: Arc<Mapping>,
+    /// What the manifest says of its salt.
+    salt: Option<u64>,
 }
 
 /// Refuses a directory in which nothing looks like a store.
@@ -72,6 +75,7 @@ impl Subject {
             number: segment.number(),
             level,
             mapping: segment.mapping().clone(),
+            salt: Some(segment.salt()),
         });
         let segments: Vec<_> = segments.collect();
         let values = view.version.values.clone();
@@ -128,7 +132,7 @@ impl Subject {
         for record in state.segments.values() {
             let path = crate::segment::path(dir, record.number);
             check_length(vfs, &path, record.len, findings);
-            self.open_segment(vfs, &path, record.number, usize::from(record.level));
+            self.open_segment(vfs, &path, record.number, (usize::from(record.level), Some(record.salt)));
         }
         for record in state.values.values() {
             check_length(vfs, &crate::values::path(dir, record.number), record.len, findings);
@@ -164,7 +168,7 @@ impl Subject {
                 findings.file();
             }
             if let Some(number) = crate::segment::number(&name) {
-                self.open_segment(vfs, &path, number, 0);
+                self.open_segment(vfs, &path, number, (0, None));
             } else if let Some(number) = crate::values::number(&name) {
                 self.open_values(vfs, dir, number);
             } else if let Some(number) = crate::log::number(&name) {
@@ -178,12 +182,17 @@ impl Subject {
     }
 
     /// One that cannot be opened is missing or empty, which was told by its length.
-    fn open_segment(&mut self, vfs: &dyn Vfs, path: &Path, number: u64, level: usize) {
+    fn open_segment(&mut self, vfs: &dyn Vfs, path: &Path, number: u64, (level, salt): (usize, Option<u64>)) {
         let mapping = vfs.open_to_read(path).and_then(|file| {
             let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
             file.map(len)
         });
-        self.segments.extend(mapping.map(|mapping| SegmentFile { number, level, mapping }));
+        self.segments.extend(mapping.map(|mapping| SegmentFile { number, level, mapping, salt }));
+    }
+
+    /// What is in a segment's file, of which these are the bytes.
+    pub(super) fn contents<'a>(&self, file: &SegmentFile, bytes: &'a [u8]) -> Contents<'a> {
+        Contents::new(bytes, file.number, self.vfs.vault(), file.salt)
     }
 
     /// The same for values.

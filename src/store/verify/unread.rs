@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
+use crate::crypto::OVERHEAD;
 use crate::entry::{Pointer, ValueHome};
 use crate::store::verify::report::{Findings, Keys};
 use crate::store::verify::subject::{SegmentFile, Subject};
-use crate::values::{Blocks, payload};
+use crate::values::Blocks;
 use crate::vfs::{PIECE, Unreadable, read_around, read_with_zeros};
 
 /// No more than this lies in a compressed value's blocks besides.
@@ -65,19 +66,20 @@ impl Subject {
 
     /// Whether the value that a pointer means can be read, and its checksum holds; nothing if its file is not there.
     pub(super) fn holds(&self, pointer: &Pointer, len: u64, blocks: &Blocks) -> Option<bool> {
-        let mapping = self.mapping(pointer.home)?;
+        self.mapping(pointer.home)?;
         // Of a compressed one the blocks count that it may lie in.
         let around = if pointer.within.is_some() { BLOCKS_AROUND } else { 0 };
-        let (start, end) = (pointer.offset, pointer.offset.saturating_add(len).saturating_add(around));
+        let (start, end) =
+            (pointer.offset, pointer.offset.saturating_add(len).saturating_add(around + OVERHEAD as u64));
         // As far as the largest page goes, of which one byte may be out of reach.
         let is_near = |found: &Unreadable| {
             found.range.start / PIECE * PIECE < end && start < found.range.end.next_multiple_of(PIECE)
         };
         let name = Some(pointer.home).filter(|_| !self.unreadable.is_empty()).map(name_of);
         let Some(name) = name.filter(|name| self.unreadable(name).iter().any(is_near)) else {
-            return Some(payload(mapping, String::new, pointer, len, blocks).is_ok());
+            return self.is_whole(pointer, len, blocks);
         };
-        if pointer.within.is_some() {
+        if pointer.within.is_some() || self.vfs.vault().is_some() {
             // The mapping must not be touched there: it counts as damaged, if only its neighbour is.
             return Some(false);
         }
