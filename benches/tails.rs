@@ -113,15 +113,20 @@ fn endure(minutes: u64) {
         }
         longest = longest.max(times.longest);
         let (stats, rate) = (store.stats(), times.count as f64 / (last - start).as_secs_f64() / 1e6);
+        let waits = store.metrics().backpressure;
         let shape: Vec<_> = stats.levels.iter().map(|level| level.segments).collect();
         println!(
-            "minute {minute:3}  {rate:5.2} M/s  p50 {:?}  p99 {:?}  p99.9 {:?}  longest {:?}  levels {shape:?}  {} logs  {} MB",
+            "minute {minute:3}  {rate:5.2} M/s  p50 {:?}  p99 {:?}  p99.9 {:?}  longest {:?}  levels {shape:?}  {} logs  {} MB, slowed {} times, {:?} at most, stopped {} times, {:?} at most",
             times.at(0.5),
             times.at(0.99),
             times.at(0.999),
             times.longest,
             stats.logs,
             stats.disk_bytes / 1_000_000,
+            waits.slowed.count(),
+            waits.slowed.longest(),
+            waits.stopped.count(),
+            waits.stopped.longest(),
         );
     }
     let closing = Instant::now();

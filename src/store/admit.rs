@@ -33,6 +33,9 @@ const MAX_LEVEL0: usize = 12;
 /// How long a writer waits for each step of the log, times the square of how many segments are too many.
 const LEVEL0_WAIT: Duration = Duration::from_micros(20);
 
+/// Writers wait no shorter than this at a time.
+const LEAST_WAIT: Duration = Duration::from_micros(100);
+
 /// What the flush of a memtable takes besides its entries, in bytes: last pages, and a change of the manifest.
 const FLUSH_OVERHEAD: usize = 8 << 10;
 
@@ -57,7 +60,7 @@ impl Shared {
         if self.falls_behind(&mut writer, manner)? {
             return Err(busy());
         }
-        self.spare_level0(&mut writer, manner);
+        self.spare_background(&mut writer, manner);
         let mut stopped = None;
         loop {
             self.check_open()?;
@@ -104,17 +107,21 @@ impl Shared {
         Ok(false)
     }
 
-    /// Looked at where the log has grown by a step: lets merges keep up with writers who outrun them for long. The
-    /// waits are many and short, so that no put waits for a merge.
-    fn spare_level0(&self, writer: &mut MutexGuard<'_, Writer>, manner: Manner) {
-        if !writer.has_logged_a_step() || manner == Manner::Try {
+    /// Looked at where the log has grown by a step: lets flushes and merges keep up with writers who outrun them for
+    /// long. The waits are many and short, so that no put waits for a flush or a merge to end.
+    fn spare_background(&self, writer: &mut MutexGuard<'_, Writer>, manner: Manner) {
+        let steps = writer.steps_logged();
+        if steps == 0 || manner == Manner::Try || self.background.error().is_some() {
             return;
         }
         let excess = self.level0_count().saturating_sub(SLOW_LEVEL0 * self.level0_limit());
-        if excess > 0 && self.background.error().is_none() {
-            let excess = u32::try_from(excess * excess).unwrap_or(u32::MAX);
+        let excess = u32::try_from(excess * excess).unwrap_or(u32::MAX);
+        let owed = self.pace.owed(self.behind(writer), steps);
+        writer.debt += LEVEL0_WAIT.saturating_mul(excess) + owed;
+        if writer.debt >= LEAST_WAIT {
             let _slowed = self.meters.slows();
-            self.flushed.wait_for(writer, LEVEL0_WAIT.saturating_mul(excess));
+            let debt = std::mem::take(&mut writer.debt);
+            self.flushed.wait_for(writer, debt);
         }
     }
 

@@ -27,9 +27,15 @@ const FLUSH_CUTS: usize = 3;
 impl Shared {
     /// Flushes the oldest memtable that waits, beside a merge that may be under way; false if none waits.
     pub(crate) fn flush_waiting(&self, claim: Option<&Claim>) -> Result<bool> {
-        let bytes = self.view().frozen.first().map_or(0, |frozen| frozen.table.bytes() as u64);
+        let view = self.view();
+        let (bytes, logged) =
+            view.frozen.first().map_or((0, 0), |frozen| (frozen.table.bytes() as u64, frozen.logged));
+        drop(view);
+        let began = self.vfs.elapsed();
         let flushed = self.reserve.with_if_small(bytes, || self.flush_oldest(None, claim))?;
         if flushed {
+            let others_wait = !self.view().frozen.is_empty();
+            self.pace.note((began, self.vfs.elapsed()), logged, others_wait);
             self.tell_flushed(|| ());
         }
         Ok(flushed)

@@ -14,6 +14,7 @@ mod keyring;
 #[cfg(all(test, feature = "encryption"))]
 mod nonce_tests;
 mod observe;
+mod pace;
 mod readers;
 mod recover;
 mod relief;

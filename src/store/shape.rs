@@ -18,7 +18,7 @@ use crate::retention::Rules;
 use crate::segment::Segment;
 use crate::store::observe::Weight;
 use crate::store::shared::Shared;
-use crate::store::view::View;
+use crate::store::view::{Homes, View};
 
 impl Shared {
     /// Flushes all that waits, then merges until the planner is content or the store closes. Where flushes
@@ -57,9 +57,22 @@ impl Shared {
                 }
                 done => done?,
             }
+            self.let_go(plan)?;
             // Whoever waits for level 0 to be merged.
             self.tell_flushed(|| ());
         }
+    }
+
+    /// Drops what a plan held. A file that was removed goes with its last mapping, which takes a millisecond or
+    /// more, and a merge may have read a hundred: flushes come in between.
+    fn let_go(&self, plan: Plan) -> Result<()> {
+        if let Plan::Merge { inputs, .. } = plan {
+            for input in inputs {
+                drop(input);
+                self.flush_waiting(None)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether level 0 has twice as many segments as it should, each of which costs every read.
@@ -163,7 +176,11 @@ impl Shared {
             }
             Plan::Merge { inputs, level, victims, packs, .. } => {
                 let (view, began) = (self.view(), self.meters.merge_begins(inputs));
-                let (covers, purged) = (Covers::new(view.version.covers.clone()), view.version.settled);
+                let (version, logs, blocks) = (view.version.clone(), view.logs.clone(), view.blocks.clone());
+                // Memtables that are flushed meanwhile must go: writers wait for their memory.
+                drop(view);
+                let homes = Homes { version: &version, logs: &logs, blocks: &blocks };
+                let (covers, purged) = (Covers::new(version.covers.clone()), version.settled);
                 let cursors = inputs.iter().map(|input| source(input, &covers));
                 let claim = Claim::of(inputs);
                 // Writers must not wait for a merge: what has to be flushed is, in the midst of it.
@@ -179,9 +196,9 @@ impl Shared {
                     unpacked: if *packs == Packs::No { Space::default() } else { self.space() },
                     packs: *packs != Packs::No,
                 };
-                let rehome: Rehome<'_> = Box::new(|key, _, entry| Ok(self.fate(&view, &moving, key, entry)));
-                let is_bottom = Box::new(|key: &[u8]| is_bottom(&view.version, *level, key));
-                let fences = fences(&view.version, *level, inputs);
+                let rehome: Rehome<'_> = Box::new(|key, _, entry| Ok(self.fate(homes, &moving, key, entry)));
+                let is_bottom = Box::new(|key: &[u8]| is_bottom(&version, *level, key));
+                let fences = fences(&version, *level, inputs);
                 let sources = cursors.collect();
                 let merge = Merge {
                     is_bottom,
@@ -190,7 +207,7 @@ impl Shared {
                     rehome,
                     covers,
                     purged,
-                    ..self.merge(&view.version.rules, |_, _| *level)
+                    ..self.merge(&version.rules, |_, _| *level)
                 };
                 let output = merge.run(sources)?;
                 let weight = Weight::of(&output);
@@ -201,12 +218,12 @@ impl Shared {
         }
     }
 
-    fn fate<'v>(&self, view: &'v View, moving: &Moving<'_>, key: &[u8], entry: &Entry<'_>) -> Fate<'v> {
+    fn fate<'v>(&self, homes: Homes<'v>, moving: &Moving<'_>, key: &[u8], entry: &Entry<'_>) -> Fate<'v> {
         let packs = moving.packs && !entry.is_packed() && self.packing.packs(key, entry.payload_len());
         match entry.place {
             Place::Inline(payload) if packs => Fate::Move(payload.to_vec().into()),
             Place::Stored(pointer) if moving.moves(pointer.home, packs) => {
-                match view.payload(&pointer, entry.payload_len()) {
+                match homes.payload(&pointer, entry.payload_len()) {
                     Ok((mapping, payload)) => {
                         self.meters.value_moved();
                         Fate::Move(payload.within(mapping))

@@ -19,6 +19,7 @@ use crate::store::background::Background;
 use crate::store::compact::Compacting;
 use crate::store::durability::{Durability, Written};
 use crate::store::observe::Meters;
+use crate::store::pace::Pace;
 use crate::store::readers::Readers;
 use crate::store::relief::Relief;
 use crate::store::replayed::Leftovers;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) flushed: Condvar,
     /// The same for futures.
     pub(crate) waiting: Waiting,
+    pub(crate) pace: Pace,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) relief: Relief,
     pub(crate) manifest: Arc<Mutex<Manifest>>,
@@ -98,6 +100,7 @@ impl Shared {
             options: parts.options,
             writer: Mutex::new(parts.writer),
             flushed: Condvar::new(),
+            pace: Pace::default(),
             waiting: Waiting::default(),
             reserve: parts.reserve,
             relief: Relief::default(),

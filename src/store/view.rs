@@ -32,6 +32,8 @@ pub(crate) struct Frozen {
     pub(crate) end: Position,
     pub(crate) seq: u64,
     pub(crate) time: u64,
+    /// How much log it refers to, in bytes.
+    pub(crate) logged: u64,
     /// How many bytes of metadata and values had been put into each log that was not flushed.
     pub(crate) filled: BTreeMap<u64, u64>,
     /// Whether nothing follows in that log.
@@ -60,6 +62,43 @@ pub(crate) enum Origin<'a> {
     /// Not where it stays: in a memtable, or in a block that was opened.
     Passing,
     Segment(&'a Arc<Segment>, Range<usize>),
+}
+
+/// Where values lie, for whoever reads them for long and must not keep memtables meanwhile.
+#[derive(Clone, Copy)]
+pub(crate) struct Homes<'a> {
+    pub(crate) version: &'a Version,
+    /// By number.
+    pub(crate) logs: &'a [LogFile],
+    pub(crate) blocks: &'a Blocks,
+}
+
+impl<'a> Homes<'a> {
+    /// The bytes that a pointer means, checked, and the mapping that they lie in or were decompressed from.
+    #[inline]
+    pub(crate) fn payload(self, pointer: &Pointer, len: u64) -> Result<(&'a Arc<Mapping>, Payload)> {
+        let missing = |name| Error::corruption(format!("{name} is missing; restore it from a backup"));
+        match pointer.home {
+            ValueHome::Log(number) => {
+                let log = self.log(number).ok_or_else(|| missing(crate::log::name(number)))?;
+                Ok((&log.mapping, Payload::at(pointer, log.payload(pointer, len)?)))
+            }
+            ValueHome::Moved(number) => {
+                let file = self.version.values.get(&number);
+                let file = file.ok_or_else(|| missing(crate::values::name(number)))?;
+                Ok((&file.mapping, file.payload(pointer, len, self.blocks)?))
+            }
+        }
+    }
+
+    #[inline]
+    fn log(self, number: u64) -> Option<&'a LogFile> {
+        let newest = self.logs.last().filter(|log| log.id.number == number);
+        newest.or_else(|| {
+            let at = self.logs.binary_search_by_key(&number, |log| log.id.number).ok()?;
+            self.logs.get(at)
+        })
+    }
 }
 
 impl View {
@@ -209,27 +248,19 @@ impl View {
     }
 
     /// The bytes that a pointer means, checked, and the mapping that they lie in or were decompressed from.
+    #[inline]
     pub(crate) fn payload(&self, pointer: &Pointer, len: u64) -> Result<(&Arc<Mapping>, Payload)> {
-        let missing = |name| Error::corruption(format!("{name} is missing; restore it from a backup"));
-        match pointer.home {
-            ValueHome::Log(number) => {
-                let log = self.log(number).ok_or_else(|| missing(crate::log::name(number)))?;
-                Ok((&log.mapping, Payload::at(pointer, log.payload(pointer, len)?)))
-            }
-            ValueHome::Moved(number) => {
-                let file = self.version.values.get(&number);
-                let file = file.ok_or_else(|| missing(crate::values::name(number)))?;
-                Ok((&file.mapping, file.payload(pointer, len, &self.blocks)?))
-            }
-        }
+        self.homes().payload(pointer, len)
     }
 
+    #[inline]
+    pub(crate) fn homes(&self) -> Homes<'_> {
+        Homes { version: &self.version, logs: &self.logs, blocks: &self.blocks }
+    }
+
+    #[inline]
     pub(crate) fn log(&self, number: u64) -> Option<&LogFile> {
-        let newest = self.logs.last().filter(|log| log.id.number == number);
-        newest.or_else(|| {
-            let at = self.logs.binary_search_by_key(&number, |log| log.id.number).ok()?;
-            self.logs.get(at)
-        })
+        self.homes().log(number)
     }
 
     /// Cursors over all that could hold keys from `first` up to before `end`, and versions that are newer than

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::batch::{Change, Op};
 use crate::cover::Cover;
@@ -14,14 +15,12 @@ use crate::memtable::{ChunkPool, Memtable, MemtableCursor, MemtableWriter, memta
 use crate::options::Sizes;
 use crate::store::admit::{MAX_FROZEN, Manner};
 use crate::store::durability::Written;
+use crate::store::pace::STEP;
 use crate::store::relief::Hope;
 use crate::store::room::Gauge;
 use crate::store::shared::Shared;
 use crate::store::view::Frozen;
 use crate::values::Blocks;
-
-/// How often writers look whether merges fall behind, in bytes of log.
-const PACE_STEP: u64 = 64 << 10;
 
 /// So many deleted items are soon passed over, and no reason to begin a new memtable.
 const PASSED_OVER: usize = 32;
@@ -42,8 +41,10 @@ pub(crate) struct Writer {
     tables: Tables,
     /// The memtable's size when it was last looked at whether to slow down.
     paced: usize,
-    /// In which step of the log it was last looked at whether merges fall behind.
+    /// In which step of the log it was last looked at whether flushes or merges fall behind.
     paced_log: u64,
+    /// What it is to wait for them, and did not yet: a shorter wait than a timer's costs more than it gives.
+    pub(crate) debt: Duration,
     pub(crate) hope: Hope,
     builder: TableBuilder,
 }
@@ -138,13 +139,13 @@ impl Tables {
     pub(crate) fn freeze(&mut self, end: Position) -> Frozen {
         let (table, _) = memtable(&self.pool);
         let full = std::mem::replace(&mut self.table, table);
-        self.logged = 0;
+        let logged = std::mem::take(&mut self.logged);
         let open = self.filled.split_off(&end.log);
         let mut filled = std::mem::replace(&mut self.filled, open);
         filled.extend(self.filled.get(&end.log).map(|bytes| (end.log, *bytes)));
         let covers = std::mem::take(&mut self.covers);
         let table = full.table().clone();
-        Frozen { table, end, log_ended: false, seq: self.seq, time: self.time, filled, covers }
+        Frozen { table, end, log_ended: false, seq: self.seq, time: self.time, logged, filled, covers }
     }
 }
 
@@ -160,6 +161,7 @@ impl Writer {
             tables,
             paced: 0,
             paced_log: 0,
+            debt: Duration::ZERO,
             hope: Hope::default(),
             builder: TableBuilder::default(),
         }
@@ -261,10 +263,12 @@ impl Writer {
         self.table_bytes() != self.paced
     }
 
-    /// Whether the log has grown by a step since this was last asked.
-    pub(crate) fn has_logged_a_step(&mut self) -> bool {
-        let step = self.tables.logged / PACE_STEP;
-        std::mem::replace(&mut self.paced_log, step) != step
+    /// By how many steps the log has grown since this was last asked.
+    pub(crate) fn steps_logged(&mut self) -> u64 {
+        let step = self.tables.logged / STEP;
+        let before = std::mem::replace(&mut self.paced_log, step);
+        // It begins anew with each memtable.
+        step.checked_sub(before).unwrap_or(step)
     }
 
     pub(crate) fn note_growth(&mut self) {
