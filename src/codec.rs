@@ -7,6 +7,14 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
+/// No file has a higher number: counting on from there comes to no end.
+const HIGHEST: u64 = u64::MAX / 2;
+
+/// The number of a file, read from its name or from what names it.
+pub(crate) fn file_number(digits: &str) -> Option<u64> {
+    digits.parse().ok().filter(|number| *number <= HIGHEST)
+}
+
 /// A cursor over untrusted bytes. Every read says whether the bytes were there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {

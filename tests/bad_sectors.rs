@@ -101,7 +101,8 @@ fn places(files: &Files, suffix: &str, step: usize) -> Vec<(String, Range<u64>)>
             starts.map(|start| (name.clone(), start as u64..start as u64 + 1))
         })
         .collect();
-    assert!(!places.is_empty());
+    // One that was closed may have moved all that was in its logs.
+    assert!(!places.is_empty() || suffix == ".log");
     places
 }
 

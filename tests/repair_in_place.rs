@@ -13,7 +13,9 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use common::{DIR, Files, Model, START, crashable, dump, files, files_at, moved, open, restore, tiny};
+use common::{
+    DIR, Files, Model, START, crashable, dump, files, files_at, moved, open, open_at, restore, tiny,
+};
 use siltstone::vfs::{CrashVfs, Fault, FaultVfs, Injection, MemVfs, Vfs};
 use siltstone::{ErrorKind, Options, ReadOnlyStore, Repair, RepairReport, Result, SyncPolicy};
 
@@ -284,4 +286,35 @@ fn on_a_disk() {
 
 fn store_at(path: &Path) -> siltstone::Store {
     Options::new().sizes(tiny()).create(false).open(path).unwrap()
+}
+
+/// Whoever counts on from such a number comes to no end: no store has such a file.
+#[test]
+fn foreign_files_with_the_highest_numbers_are_no_part_of_it() {
+    for gone in ALL {
+        let subject = subject(gone);
+        for number in [u64::MAX, u64::MAX - 1, u64::MAX / 2 + 1] {
+            for name in [
+                format!("{number}.log"),
+                format!("{number}.seg"),
+                format!("{number}.val"),
+                format!("MANIFEST-{number}"),
+            ] {
+                for repair in [to_copy, in_place] {
+                    let vfs = restore(&subject.files);
+                    vfs.create(&Path::new(DIR).join(&name)).unwrap();
+                    let report = repair(&vfs).unwrap();
+                    assert_eq!(report.entries, subject.saved.len() as u64, "{name}");
+                    let store = open_at(&vfs, &report.store, SyncPolicy::SyncOnBoundary, tiny()).unwrap();
+                    assert_eq!(dump(&store).unwrap(), subject.saved, "{name}");
+                    store.put("more", "1").unwrap();
+                    store.close().unwrap();
+                    assert!(
+                        files(&*vfs).iter().any(|(found, _)| *found == name),
+                        "{name} is somebody else's"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -223,7 +223,7 @@ fn delete_counts_what_was_there() {
     place.run(["delete", "--prefix", ""]).fails(2, &["--prefix", "every entry"]);
     place.run(["delete"]).fails(2, &["<KEY>", "delete --help"]);
     place.run(["delete", "a", "--prefix", "b"]).fails(2, &["--prefix"]);
-    place.run(["delete", "a", "--count"]).fails(2, &["--prefix"]);
+    place.run(["delete", "a", "--count"]).fails(2, &["--count"]);
 }
 
 #[test]

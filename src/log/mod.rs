@@ -128,7 +128,7 @@ pub(crate) fn path(dir: &Path, number: u64) -> PathBuf {
 
 /// The number in a log's file name, if it is one.
 pub(crate) fn number(of: &str) -> Option<u64> {
-    let number = of.strip_suffix(".log")?.parse().ok()?;
+    let number = crate::codec::file_number(of.strip_suffix(".log")?)?;
     (name(number) == of).then_some(number)
 }
 

@@ -14,6 +14,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::codec::file_number;
 use crate::error::{Error, Result};
 use crate::manifest::records::{Scribe, replay, replay_to_end};
 use crate::manifest::{CURRENT, Edit, State, name};
@@ -245,7 +246,7 @@ pub(crate) fn recover(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Manifest> {
 pub(crate) fn in_use(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Option<u64>> {
     let path = dir.join(CURRENT);
     let Some(bytes) = read(vfs, &path, LONGEST_CURRENT)? else { return Ok(None) };
-    let number = std::str::from_utf8(&bytes).ok().and_then(|text| text.lines().next()?.parse().ok());
+    let number = std::str::from_utf8(&bytes).ok().and_then(|text| file_number(text.lines().next()?));
     number.filter(|number| current_text(*number).as_bytes() == bytes).map(Some).ok_or_else(|| {
         let path = path.display();
         Error::corruption(format!("{path} is damaged; restore it from a backup"))

@@ -24,7 +24,7 @@ pub(crate) fn name(number: u64) -> String {
 
 /// The number in a manifest's file name, if it is one.
 pub(crate) fn number(of: &str) -> Option<u64> {
-    let number = of.strip_prefix("MANIFEST-")?.parse().ok()?;
+    let number = crate::codec::file_number(of.strip_prefix("MANIFEST-")?)?;
     (name(number) == of).then_some(number)
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn name(number: u64) -> String {
 
 /// The number in a segment's file name, if it is one.
 pub(crate) fn number(of: &str) -> Option<u64> {
-    let number = of.strip_suffix(".seg")?.parse().ok()?;
+    let number = crate::codec::file_number(of.strip_suffix(".seg")?)?;
     (name(number) == of).then_some(number)
 }
 

@@ -136,7 +136,7 @@ pub(crate) fn name(number: u64) -> String {
 
 /// The number in a value file's name, if it is one.
 pub(crate) fn number(of: &str) -> Option<u64> {
-    let number = of.strip_suffix(".val")?.parse().ok()?;
+    let number = crate::codec::file_number(of.strip_suffix(".val")?)?;
     (name(number) == of).then_some(number)
 }
 

@@ -33,7 +33,8 @@ pub(crate) struct Delete {
     prefix: Option<OsString>,
 
     /// Count what has the prefix, which takes the time of a listing
-    #[arg(long, requires = "prefix")]
+    // That a prefix is required is not asked beside keys, which conflict with one.
+    #[arg(long, requires = "prefix", conflicts_with = "keys")]
     count: bool,
 
     /// Print one JSON object

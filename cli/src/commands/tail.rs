@@ -1,11 +1,12 @@
 //! `siltstone tail`: the last entries, and new ones as another process writes them.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::Args;
 use crossbeam_channel::Receiver;
-use siltstone::{ErrorKind, Item, ReadOnlyStore, Snapshot};
+use siltstone::{ErrorKind, Item, ReadOnlyStore, Scan, Snapshot};
 
 use crate::exit::{Result, Status};
 use crate::home::Home;
@@ -16,6 +17,9 @@ use crate::signals;
 /// A writer cannot ring our bell, and what it stores into mapped logs no file system tells of. A look costs
 /// some microseconds.
 const PAUSE: Duration = Duration::from_millis(25);
+
+/// So many new entries are kept at once, at some 200 bytes each.
+const AT_ONCE: usize = 1 << 18;
 
 /// Print the last entries in the order of their keys, and with -f new ones as they are written
 ///
@@ -70,9 +74,14 @@ impl Tail {
         Ok(Status::Done)
     }
 
+    /// Looks for the first of them, and goes on from there: of none that there may be much is kept.
     fn print_last(&self, shown: &Snapshot, prefix: &[u8], out: &mut Output) -> Result<()> {
-        let last = shown.scan_prefix(prefix).rev().take(self.lines).collect::<siltstone::Result<Vec<_>>>()?;
-        last.iter().rev().try_for_each(|item| self.print(item, out))
+        let (mut first, mut count) = (None, 0);
+        for key in shown.list(prefix).rev().take(self.lines) {
+            (first, count) = (Some(key?), count + 1);
+        }
+        let Some(first) = first else { return Ok(()) };
+        shown.scan(first..).take(count).try_for_each(|item| self.print(&item?, out))
     }
 
     /// Prints what is new until nobody wants to know any more.
@@ -94,17 +103,21 @@ impl Tail {
                 Err(error) => return Err(error.into()),
             }
             let shown = store.snapshot();
-            let new = shown.scan_newer(prefix, sequence).collect::<siltstone::Result<Vec<_>>>()?;
-            self.print_new(new, out)?;
+            self.print_new(&shown, sequence, prefix, out)?;
             sequence = shown.sequence();
         }
         Ok(())
     }
 
-    fn print_new(&self, mut new: Vec<Item>, out: &mut Output) -> Result<()> {
-        new.sort_by_key(Item::sequence);
-        new.iter().try_for_each(|item| self.print(item, out))?;
-        out.flush()
+    fn print_new(&self, shown: &Snapshot, mut after: u64, prefix: &[u8], out: &mut Output) -> Result<()> {
+        loop {
+            let (first, is_all) = first_written(shown.scan_newer(prefix, after), AT_ONCE)?;
+            first.values().try_for_each(|item| self.print(item, out))?;
+            match first.last_key_value() {
+                Some((last, _)) if !is_all => after = *last,
+                _ => return out.flush(),
+            }
+        }
     }
 
     fn print(&self, item: &Item, out: &mut Output) -> Result<()> {
@@ -113,5 +126,47 @@ impl Tail {
         } else {
             out.line(item.key())
         }
+    }
+}
+
+/// Of entries in the order of their keys, of which there may be any number after a pause, as many as this that were
+/// written first, by the numbers of their operations; whether these are all.
+fn first_written(scan: Scan, most: usize) -> siltstone::Result<(BTreeMap<u64, Item>, bool)> {
+    let (mut first, mut is_all) = (BTreeMap::new(), true);
+    for item in scan {
+        let item = item?;
+        first.insert(item.sequence(), item);
+        if first.len() > most {
+            first.pop_last();
+            is_all = false;
+        }
+    }
+    Ok((first, is_all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use siltstone::Store;
+
+    #[test]
+    fn what_was_written_first_comes_first_and_no_more_is_kept() {
+        let store = Store::in_memory().unwrap();
+        for number in 0..100 {
+            store.put(format!("{:02}", number * 37 % 100), format!("{number}")).unwrap();
+        }
+        let shown = store.snapshot().unwrap();
+        let (mut after, mut values) = (0, Vec::new());
+        loop {
+            let (first, is_all) = first_written(shown.scan_newer("", after), 7).unwrap();
+            assert!(first.len() <= 7);
+            values.extend(first.values().map(|item| item.value().unwrap().to_vec()));
+            after = *first.last_key_value().unwrap().0;
+            if is_all {
+                break;
+            }
+        }
+        assert_eq!(values, Vec::from_iter((0..100).map(|number| format!("{number}").into_bytes())));
+        assert!(first_written(shown.scan_newer("", after), 7).unwrap().0.is_empty());
     }
 }
