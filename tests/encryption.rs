@@ -173,6 +173,33 @@ fn what_is_wrong_with_a_key_is_told_and_nothing_is_touched() {
     refused(&restore(&left(&memory)), &right, ErrorKind::Invalid, "is not encrypted; leave the key out");
 }
 
+/// What a power cut leaves right after a new store has its key, or a copy of that: it is a store, of which nothing is lost.
+#[test]
+fn a_store_that_has_nothing_but_its_keyring_is_one() {
+    let (memory, vfs) = common::crashable();
+    drop(open(&vfs, SyncPolicy::SyncOnBoundary).unwrap());
+    let mut files = left(&memory);
+    files.retain(|(name, _)| name == common::KEYRING);
+    assert_eq!(files.len(), 1);
+    let right = options(SyncPolicy::SyncOnBoundary);
+    let vfs = restore(&files);
+    assert_eq!(right.clone().verify_in(vfs.clone(), DIR, |_, _| ()).unwrap().problems, []);
+    let repair = || Repair::new_in(vfs.clone(), DIR).sizes(tiny());
+    assert!(repair().write_to("/copy", |_, _| ()).unwrap_err().to_string().contains("is encrypted"));
+    let report = repair().encryption_key(key()).write_to("/copy", |_, _| ()).unwrap();
+    assert_eq!((report.lost, report.mended, report.entries), (vec![], vec![], 0));
+    assert_eq!(right.clone().open_in(vfs.clone(), "/copy").unwrap().stats().sequence, 0);
+    let report = repair().encryption_key(key()).in_place(|_, _| ()).unwrap();
+    assert_eq!((report.lost, report.mended, report.entries), (vec![], vec![], 0));
+
+    let vfs = restore(&files);
+    let existing = right.clone().create(false);
+    let store = existing.open_in(vfs.clone(), DIR).unwrap();
+    store.rekey(&other_key()).unwrap();
+    store.close().unwrap();
+    assert!(right.encryption_key(other_key()).open_in(vfs, DIR).is_ok());
+}
+
 #[test]
 fn a_passphrase_opens_its_store() {
     let vfs = place();

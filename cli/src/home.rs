@@ -120,9 +120,11 @@ impl Home {
     pub(crate) fn explain(&self, error: Error) -> Failure {
         let dir = self.dir.display();
         match error.kind() {
-            ErrorKind::Invalid if !self.dir.join("CURRENT").exists() => Failure::new(format!(
-                "there is no store in '{dir}'; name one with --store DIR or {VARIABLE}, or make one with 'siltstone capture' or 'siltstone put'"
-            )),
+            ErrorKind::Invalid if !["CURRENT", "KEYRING"].iter().any(|name| self.dir.join(name).exists()) => {
+                Failure::new(format!(
+                    "there is no store in '{dir}'; name one with --store DIR or {VARIABLE}, or make one with 'siltstone capture' or 'siltstone put'"
+                ))
+            }
             ErrorKind::Corruption => Failure::from(error)
                 .and("'siltstone verify' tells what else is damaged, and 'siltstone repair' saves the rest"),
             _ => error.into(),
