@@ -106,6 +106,14 @@ fn what_is_wrong_with_the_file_is_told_with_its_name() {
     place.run(["list", "--config", "none.yaml"]).fails(2, &["none.yaml"]);
 }
 
+/// As a shell gives it with `--config <(…)`, so that what decrypts it leaves no file behind.
+#[test]
+fn a_configuration_may_come_through_a_pipe() {
+    let place = Place::new();
+    let listed = place.feed(&["list", "--config", "/dev/stdin"], "storage: {path: nowhere}");
+    listed.fails(2, &["there is no store in 'nowhere'"]);
+}
+
 #[test]
 fn rules_of_a_configuration_are_changed_there() {
     let place = Place::new();

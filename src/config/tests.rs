@@ -394,6 +394,8 @@ fn a_configuration_can_name_a_file_of_secrets() {
 #[test]
 fn files_are_read_by_their_names() {
     let dir = tempfile::tempdir().unwrap();
+    let error = StorageConfig::from_file("/dev/zero").unwrap_err().to_string();
+    assert!(error.contains("longer than"), "{error}");
     let write = |name: &str, text: &str| {
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
