@@ -29,7 +29,7 @@ use siltstone::Compression;
 
 use crate::exit::{Result, Status};
 use crate::home::Home;
-use crate::key::KeySource;
+use crate::key::{KeySource, KeySourceParser};
 
 /// Capture, inspect and look after a siltstone store
 #[derive(Parser, Debug)]
@@ -58,7 +58,7 @@ pub(crate) struct Cli {
     ///
     /// 64 hexadecimal digits are a key of 256 bits, anything else is a passphrase. A store that is new is encrypted with it
     /// from its start. The key in a configuration does the same, and this wins over it.
-    #[arg(long, global = true, value_name = "SOURCE")]
+    #[arg(long, global = true, value_name = "SOURCE", value_parser = KeySourceParser)]
     encryption_key: Option<KeySource>,
 
     #[command(subcommand)]
