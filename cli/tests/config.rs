@@ -138,3 +138,32 @@ fn secrets_come_from_the_environment() {
     assert!(output.unwrap().status.success());
     assert!(place.path("hidden/data").exists());
 }
+
+#[test]
+fn metadata_is_written_in_the_format_that_is_asked_for() {
+    let place = Place::new();
+    place.file("mesh.yaml", "storage: {format: yaml, path: store}\n");
+    place.file(
+        "state.json",
+        r#"{"s": {"data": "MQ==", "metadata": {"by": "router"}, "timestamp": "2026-01-31T09:30:00"}}"#,
+    );
+    let forms: [(&[&str], &[u8]); 4] = [
+        (&[], br#"{"by":"router"}"#),
+        (&["--config", "mesh.yaml"], b"---\nby: router\n"),
+        (&["--config", "mesh.yaml", "--format", "json"], br#"{"by":"router"}"#),
+        (&["--format", "msgpack"], b"\x81\xa2by\xa6router"),
+    ];
+    for (args, written) in forms {
+        place.feed(&[&["put", "p", "--meta", "by=router"], args].concat(), "v").ok();
+        place.run([&["import", "state.json"], args].concat()).ok();
+        for key in ["p", "s"] {
+            assert_eq!(place.kept_metadata(key), written, "{key} {args:?}");
+            assert_eq!(place.run(["get", key, "--meta"]).ok().out(), "{\"by\":\"router\"}\n");
+        }
+    }
+    // An export brings its own.
+    let exported = place.run(["export"]).ok();
+    place.feed(&["import", "-", "--format", "yaml"], &exported.out).ok();
+    assert_eq!(place.kept_metadata("p"), b"\x81\xa2by\xa6router");
+    place.run(["list", "--format", "jsn"]).fails(2, &["--format", "json, yaml, msgpack"]);
+}
