@@ -33,7 +33,7 @@ pub(crate) struct Delete {
     prefix: Option<OsString>,
 
     /// Count what has the prefix, which takes the time of a listing
-    #[arg(long, requires = "prefix")]
+    #[arg(long)]
     count: bool,
 
     /// Print one JSON object
@@ -50,6 +50,10 @@ impl Delete {
             return Err(Failure::new(
                 "--prefix '' means every entry; name a prefix, or remove the store's directory",
             ));
+        }
+        // Not by clap: it takes no argument to be missing that another one excludes.
+        if self.count && self.prefix.is_none() {
+            return Err(Failure::new("--count is for --prefix; keys are always counted, so leave it out"));
         }
         let sync = self.sync.resolve(home)?;
         if sync.keeps_nothing {
