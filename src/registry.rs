@@ -195,7 +195,7 @@ fn built_in() -> Vec<(&'static str, Arc<Constructor>)> {
         (MEMORY, Arc::new(|config| Ok(Box::new(config.base_options().open()?)))),
         (
             LOCAL_FILE,
-            Arc::new(|config| Ok(Box::new(config.key_value_options().open_file(state_file(config)?)?))),
+            Arc::new(|config| Ok(Box::new(config.key_value_options()?.open_file(state_file(config)?)?))),
         ),
     ]
 }

@@ -12,7 +12,7 @@ use pollster::block_on;
 use siltstone::cdk::{BaseOptions, BaseStorage, KeyValueOptions, KeyValueStorage, MemoryBackend};
 use siltstone::conformance::{Harness, Outcome, Report, check};
 use siltstone::{
-    ConnectorOptions, Inventory, Locking, Options, Persistence, Result, SerializationFormat,
+    ConnectorOptions, Inventory, Locking, Options, Persistence, Result, Secret, SerializationFormat,
     SiltstoneStorage, StorageConfig, StorageConnector, StorageEntry, Store, SyncPolicy, open_storage,
 };
 use wrong::Wrong;
@@ -176,16 +176,30 @@ fn on_disk_immediately() {
 #[test]
 fn what_a_configuration_opens() {
     for id in ["siltstone.siltstone.v1", "modelmesh.memory.v1", "modelmesh.local-file.v1"] {
-        let dir = tempfile::tempdir().unwrap();
-        let count = Cell::new(0);
-        let open = |locking| {
-            count.set(count.get() + 1);
-            let path = dir.path().join(format!("{}", count.get()));
-            let config = StorageConfig::new().connector(id).path(path).locking(locking);
-            open_storage(&config.sync_policy(SyncPolicy::SyncOnBoundary))
-        };
-        let harness = Harness::new(|| open(true)).with_locking_disabled(|| open(false));
-        keeps(id, &harness.with_close(|storage| storage.close()));
+        // As it is, and compressed and, where that can be, encrypted.
+        for packed in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let open = |locking, place: &str| {
+                let path = dir.path().join(place);
+                let mut config = StorageConfig::new().connector(id).path(path).locking(locking);
+                config = config.sync_policy(SyncPolicy::SyncOnBoundary).compression(packed);
+                if packed && cfg!(feature = "encryption") {
+                    config = config.encryption_key(Secret::new("7b".repeat(32)));
+                }
+                open_storage(&config)
+            };
+            let own = Cell::new(0);
+            let alone = |locking| {
+                own.set(own.get() + 1);
+                open(locking, &format!("own-{}", own.get()))
+            };
+            let harness = match id {
+                "modelmesh.memory.v1" => Harness::new(|| alone(true)),
+                _ => Harness::with_places(|place| open(true, &place.to_string())),
+            };
+            let harness = harness.with_locking_disabled(|| alone(false));
+            keeps(&format!("{id}, {packed}"), &harness.with_close(|storage| storage.close()));
+        }
     }
 }
 

@@ -87,6 +87,7 @@ fn enumerate(policy: SyncPolicy) {
         store.close().unwrap();
         progress.lock().unwrap().note_durable();
     }
+    common::check_settled(&open(&shared, policy, tiny()).unwrap());
     let progress = progress.lock().unwrap();
     assert!(progress.failures.is_empty(), "{:#?}\n{:#?}", progress.failures, vfs.trace());
     common::tell(format_args!("{policy}: {} images of {} moments", progress.images, vfs.operations()));

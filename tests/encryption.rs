@@ -14,9 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{DIR, Files, Model, START, dump, files, files_at, restore, tiny};
+use pollster::block_on;
 use siltstone::vfs::{CrashVfs, Fault, FaultVfs, Injection, MemVfs, Vfs};
 use siltstone::{
-    Batch, EncryptionKey, ErrorKind, Options, PutOptions, Repair, Result, Retention, Store, SyncPolicy,
+    Batch, EncryptionKey, ErrorKind, Options, PutOptions, Repair, Result, Retention, Secret, StorageConfig,
+    StorageEntry, Store, SyncPolicy, open_storage,
 };
 
 const POLICIES: [SyncPolicy; 3] = [SyncPolicy::SyncOnBoundary, SyncPolicy::Periodic, SyncPolicy::Immediate];
@@ -171,6 +173,33 @@ fn what_is_wrong_with_a_key_is_told_and_nothing_is_touched() {
     let (memory, vfs) = common::crashable();
     plain.clone().open_in(vfs.clone(), DIR).unwrap().put("a", "1").unwrap();
     refused(&restore(&left(&memory)), &right, ErrorKind::Invalid, "is not encrypted; leave the key out");
+}
+
+/// What a power cut leaves right after a new store has its key, or a copy of that: it is a store, of which nothing is lost.
+#[test]
+fn a_store_that_has_nothing_but_its_keyring_is_one() {
+    let (memory, vfs) = common::crashable();
+    drop(open(&vfs, SyncPolicy::SyncOnBoundary).unwrap());
+    let mut files = left(&memory);
+    files.retain(|(name, _)| name == common::KEYRING);
+    assert_eq!(files.len(), 1);
+    let right = options(SyncPolicy::SyncOnBoundary);
+    let vfs = restore(&files);
+    assert_eq!(right.clone().verify_in(vfs.clone(), DIR, |_, _| ()).unwrap().problems, []);
+    let repair = || Repair::new_in(vfs.clone(), DIR).sizes(tiny());
+    assert!(repair().write_to("/copy", |_, _| ()).unwrap_err().to_string().contains("is encrypted"));
+    let report = repair().encryption_key(key()).write_to("/copy", |_, _| ()).unwrap();
+    assert_eq!((report.lost, report.mended, report.entries), (vec![], vec![], 0));
+    assert_eq!(right.clone().open_in(vfs.clone(), "/copy").unwrap().stats().sequence, 0);
+    let report = repair().encryption_key(key()).in_place(|_, _| ()).unwrap();
+    assert_eq!((report.lost, report.mended, report.entries), (vec![], vec![], 0));
+
+    let vfs = restore(&files);
+    let existing = right.clone().create(false);
+    let store = existing.open_in(vfs.clone(), DIR).unwrap();
+    store.rekey(&other_key()).unwrap();
+    store.close().unwrap();
+    assert!(right.encryption_key(other_key()).open_in(vfs, DIR).is_ok());
 }
 
 #[test]
@@ -393,4 +422,46 @@ fn rekeying_survives_faults_and_power_cuts() {
         }
     }
     assert!(cuts > 400, "{cuts}");
+}
+
+/// The kit's storages take a key as the engine does; only the keys of entries are what the file is read by.
+#[test]
+fn a_state_file_is_encrypted_under_the_key_of_its_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("modelmesh_state.json");
+    let config = |key: Option<&str>| {
+        let config = StorageConfig::new().connector("modelmesh.local-file.v1").path(&path);
+        let config = config.sync_policy(SyncPolicy::Immediate);
+        key.map_or(config.clone(), |key| config.encryption_key(Secret::new(key)))
+    };
+    let entry = |text: &str| StorageEntry::new("k", text).with("by", "falcon-metadata");
+    let first = open_storage(&config(Some("a passphrase"))).unwrap();
+    block_on(first.save("k", &entry("merlin-small"))).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    for secret in ["merlin", "falcon", &siltstone::base64::encode(b"merlin-small")] {
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{secret}");
+    }
+    let refused = |key: Option<&str>, words: &str| {
+        let error = open_storage(&config(key)).unwrap_err();
+        assert!(error.kind() == ErrorKind::Invalid && error.to_string().contains(words), "{error}");
+    };
+    refused(Some("another passphrase"), "open with another encryption_key");
+    first.close().unwrap();
+    refused(Some("another passphrase"), "is not that of the record of key 'k', which is a passphrase");
+    refused(None, "is encrypted; open it with its encryption key");
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    let again = open_storage(&config(Some("a passphrase"))).unwrap();
+    let loaded = block_on(again.load("k")).unwrap().unwrap();
+    assert_eq!(
+        (loaded.data, loaded.metadata["by"].as_str()),
+        (b"merlin-small".to_vec(), Some("falcon-metadata"))
+    );
+    again.close().unwrap();
+
+    // One that is plain is not taken for what was written under the key.
+    std::fs::remove_file(&path).unwrap();
+    let plain = open_storage(&config(None)).unwrap();
+    block_on(plain.save("k", &entry("merlin-small"))).unwrap();
+    plain.close().unwrap();
+    refused(Some("a passphrase"), "is not encrypted");
 }

@@ -52,7 +52,7 @@ fn write(thread: usize, index: usize) -> Vec<Change> {
 /// With small sizes there is a rotation, a flush or a merge every few writes; with the usual ones, hardly any.
 fn options(policy: SyncPolicy, small: bool) -> Options {
     let sizes = if small { small_sizes() } else { Sizes::default() };
-    Options::new().sync_policy(policy).sync_interval(std::time::Duration::from_millis(5)).sizes(sizes)
+    common::options_of(policy, sizes).sync_interval(std::time::Duration::from_millis(5))
 }
 
 /// Small, but not so small that the test waits for syncs most of its time.
@@ -124,7 +124,9 @@ fn spawn(policy: SyncPolicy, small: bool, dir: &Path, next: &[usize]) -> Child {
     let mut task = format!("{policy}|{size}|{}", dir.display());
     next.iter().for_each(|next| task.push_str(&format!("|{next}")));
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "child", "--ignored", "--nocapture"]).env("SILTSTONE_CHILD", task);
+    // Its name has the modules in it that this file is part of.
+    let child = module_path!().split_once("::").map_or("child".into(), |(_, path)| format!("{path}::child"));
+    command.args(["--exact", &child, "--ignored", "--nocapture"]).env("SILTSTONE_CHILD", task);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap()
 }
 
@@ -258,11 +260,11 @@ fn the_owner_is_named_while_it_lives_and_no_longer() {
         let pid = child.id().to_string();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap() == "open"), "the child did not open the store");
-        let error = Store::open(dir.path()).unwrap_err();
+        let error = common::engine().open(dir.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
         assert!(error.to_string().contains(&pid), "{error} does not name process {pid}");
         child.kill().unwrap();
         child.wait().unwrap();
-        Store::open(dir.path()).unwrap().close().unwrap();
+        common::engine().open(dir.path()).unwrap().close().unwrap();
     }
 }

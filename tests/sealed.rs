@@ -10,6 +10,8 @@
 
 #[path = "checkpoint.rs"]
 mod checkpoint;
+#[path = "compression.rs"]
+mod compression;
 #[path = "corruption.rs"]
 mod corruption;
 #[path = "crash.rs"]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use siltstone::{ConnectorId, EncryptionKey, Options, StorageConfig, Store, SyncPolicy};
+use siltstone::{ConnectorId, EncryptionKey, Options, SerializationFormat, StorageConfig, Store, SyncPolicy};
 
 use crate::exit::{Failure, Result};
 
@@ -41,6 +41,11 @@ impl FileConfig {
     /// The sync policy, if it says one. Unlike the library, the program is not in memory if it is told nothing.
     pub(crate) fn sync_policy(&self) -> Option<SyncPolicy> {
         self.config.sync_policy
+    }
+
+    /// In which format metadata is written.
+    pub(crate) fn format(&self) -> SerializationFormat {
+        self.config.format
     }
 
     /// All that it says of the engine.

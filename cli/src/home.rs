@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use siltstone::{Compression, EncryptionKey, Error, ErrorKind, Options, ReadOnlyStore, Store, SyncPolicy};
+use siltstone::{
+    Compression, EncryptionKey, Error, ErrorKind, Options, ReadOnlyStore, SerializationFormat, Store,
+    SyncPolicy,
+};
 
 use crate::config::FileConfig;
 use crate::exit::{Failure, Result};
@@ -20,6 +23,7 @@ pub(crate) struct Home {
     named: bool,
     config: Option<FileConfig>,
     /// What the command line says of it.
+    format: Option<SerializationFormat>,
     compression: Option<Compression>,
     key: Option<KeySource>,
 }
@@ -32,12 +36,17 @@ impl Home {
         let is_named = named.is_some();
         let configured = config.as_ref().and_then(FileConfig::path).map(Path::to_owned);
         let dir = named.or(configured).or_else(variable).unwrap_or_else(|| DEFAULT.into());
-        Ok(Self { dir, named: is_named, config, compression: None, key: None })
+        Ok(Self { dir, named: is_named, config, format: None, compression: None, key: None })
     }
 
     /// With what else the command line says of the store.
-    pub(crate) fn with(self, compression: Option<Compression>, key: Option<KeySource>) -> Self {
-        Self { compression, key, ..self }
+    pub(crate) fn with(
+        self,
+        format: Option<SerializationFormat>,
+        compression: Option<Compression>,
+        key: Option<KeySource>,
+    ) -> Self {
+        Self { format, compression, key, ..self }
     }
 
     /// This one, or the one that a command was given.
@@ -59,6 +68,12 @@ impl Home {
     /// What the configuration says, if there is one.
     pub(crate) fn config(&self) -> Option<&FileConfig> {
         self.config.as_ref()
+    }
+
+    /// In which format metadata is written.
+    pub(crate) fn format(&self) -> SerializationFormat {
+        let configured = || self.config.as_ref().map(FileConfig::format);
+        self.format.or_else(configured).unwrap_or_default()
     }
 
     /// How to open the store, for what the sync policy does not matter to.
@@ -120,9 +135,11 @@ impl Home {
     pub(crate) fn explain(&self, error: Error) -> Failure {
         let dir = self.dir.display();
         match error.kind() {
-            ErrorKind::Invalid if !self.dir.join("CURRENT").exists() => Failure::new(format!(
-                "there is no store in '{dir}'; name one with --store DIR or {VARIABLE}, or make one with 'siltstone capture' or 'siltstone put'"
-            )),
+            ErrorKind::Invalid if !["CURRENT", "KEYRING"].iter().any(|name| self.dir.join(name).exists()) => {
+                Failure::new(format!(
+                    "there is no store in '{dir}'; name one with --store DIR or {VARIABLE}, or make one with 'siltstone capture' or 'siltstone put'"
+                ))
+            }
             ErrorKind::Corruption => Failure::from(error)
                 .and("'siltstone verify' tells what else is damaged, and 'siltstone repair' saves the rest"),
             _ => error.into(),

@@ -106,6 +106,14 @@ fn what_is_wrong_with_the_file_is_told_with_its_name() {
     place.run(["list", "--config", "none.yaml"]).fails(2, &["none.yaml"]);
 }
 
+/// As a shell gives it with `--config <(…)`, so that what decrypts it leaves no file behind.
+#[test]
+fn a_configuration_may_come_through_a_pipe() {
+    let place = Place::new();
+    let listed = place.feed(&["list", "--config", "/dev/stdin"], "storage: {path: nowhere}");
+    listed.fails(2, &["there is no store in 'nowhere'"]);
+}
+
 #[test]
 fn rules_of_a_configuration_are_changed_there() {
     let place = Place::new();
@@ -129,4 +137,33 @@ fn secrets_come_from_the_environment() {
         .output();
     assert!(output.unwrap().status.success());
     assert!(place.path("hidden/data").exists());
+}
+
+#[test]
+fn metadata_is_written_in_the_format_that_is_asked_for() {
+    let place = Place::new();
+    place.file("mesh.yaml", "storage: {format: yaml, path: store}\n");
+    place.file(
+        "state.json",
+        r#"{"s": {"data": "MQ==", "metadata": {"by": "router"}, "timestamp": "2026-01-31T09:30:00"}}"#,
+    );
+    let forms: [(&[&str], &[u8]); 4] = [
+        (&[], br#"{"by":"router"}"#),
+        (&["--config", "mesh.yaml"], b"---\nby: router\n"),
+        (&["--config", "mesh.yaml", "--format", "json"], br#"{"by":"router"}"#),
+        (&["--format", "msgpack"], b"\x81\xa2by\xa6router"),
+    ];
+    for (args, written) in forms {
+        place.feed(&[&["put", "p", "--meta", "by=router"], args].concat(), "v").ok();
+        place.run([&["import", "state.json"], args].concat()).ok();
+        for key in ["p", "s"] {
+            assert_eq!(place.kept_metadata(key), written, "{key} {args:?}");
+            assert_eq!(place.run(["get", key, "--meta"]).ok().out(), "{\"by\":\"router\"}\n");
+        }
+    }
+    // An export brings its own.
+    let exported = place.run(["export"]).ok();
+    place.feed(&["import", "-", "--format", "yaml"], &exported.out).ok();
+    assert_eq!(place.kept_metadata("p"), b"\x81\xa2by\xa6router");
+    place.run(["list", "--format", "jsn"]).fails(2, &["--format", "json, yaml, msgpack"]);
 }

@@ -56,6 +56,11 @@ fn a_key_is_never_given_on_the_command_line_nor_told() {
     let wrong = place.run(["list", "--encryption-key", OLD]);
     assert_eq!(wrong.status, Some(2));
     assert!(wrong.err.contains("env:NAME, or file:PATH"), "{}", wrong.err);
+    assert!(!wrong.err.contains(OLD), "{}", wrong.err);
+    let wrong = place.run(["rekey", "--encryption-key", "env:A", "--new-key", OLD]);
+    assert!(wrong.status == Some(2) && !wrong.err.contains(OLD), "{}", wrong.err);
+    // It has no end, and is given up after a while.
+    place.run(["list", "--encryption-key", "file:/dev/zero"]).fails(2, &["file:/dev/zero", "longer than"]);
     place.run(["list", "--encryption-key", "env:NOT_SET_AT_ALL"]).fails(2, &["env:NOT_SET_AT_ALL"]);
     place.run(["list", "--encryption-key", "file:nowhere"]).fails(2, &["file:nowhere"]);
     place.file("empty.key", "\n");

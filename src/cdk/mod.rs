@@ -1,7 +1,7 @@
 //! The kit for making storage connectors of one's own.
 //!
 //! Whatever can get, put, delete and list keys ([`Backend`]) becomes a full connector
-//! ([`KeyValueStorage`]): with stat, locks, formats, compression, and the four sync policies. Without a backend
+//! ([`KeyValueStorage`]): with stat, locks, formats, compression, encryption, and the four sync policies. Without a backend
 //! there is [`BaseStorage`], the entries and locks in memory that it stands on.
 //!
 //! A backend of one's own, over a directory of files:
@@ -54,6 +54,7 @@ mod base;
 mod keyvalue;
 mod options;
 mod record;
+mod sealing;
 mod shared;
 mod shelf;
 pub mod state_file;
@@ -64,5 +65,5 @@ pub use crate::cdk::backend::{Backend, Change, MemoryBackend};
 pub use crate::cdk::base::BaseStorage;
 pub use crate::cdk::keyvalue::{KeyValueStorage, Unsaved};
 pub use crate::cdk::options::{BaseOptions, KeyValueOptions};
-pub use crate::cdk::record::Sealing;
+pub use crate::cdk::sealing::Sealing;
 pub use crate::cdk::state_file::FileBackend;

@@ -7,8 +7,10 @@ use std::time::Duration;
 use crate::cdk::backend::Backend;
 use crate::cdk::base::BaseStorage;
 use crate::cdk::keyvalue::KeyValueStorage;
-use crate::cdk::record::{Codec, Sealing};
+use crate::cdk::record::Codec;
+use crate::cdk::sealing::Sealing;
 use crate::connector::lock::LockOptions;
+use crate::crypto::{EncryptionKey, Vault};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::SerializationFormat;
 use crate::options::SyncPolicy;
@@ -87,6 +89,7 @@ pub struct KeyValueOptions {
     compression: bool,
     encryption: bool,
     sealing: Option<Sealing>,
+    key: Option<EncryptionKey>,
 }
 
 impl Default for KeyValueOptions {
@@ -98,6 +101,7 @@ impl Default for KeyValueOptions {
             compression: false,
             encryption: false,
             sealing: None,
+            key: None,
         }
     }
 }
@@ -133,13 +137,24 @@ impl KeyValueOptions {
         self
     }
 
-    /// Whether records have to be encrypted: then opening without [`sealing`](Self::sealing) is an error.
+    /// Whether records have to be encrypted: then opening without a [key](Self::encryption_key) or
+    /// [`sealing`](Self::sealing) is an error, and so is a record that is not.
     pub fn encryption(mut self, encryption: bool) -> Self {
         self.encryption = encryption;
         self
     }
 
-    /// How records are encrypted. Keys are not: they are what the backend knows records by.
+    /// Has records encrypted and authenticated under this key, by AES-256-GCM, and refuses those that are not. The
+    /// keys of entries are not encrypted: they are what the backend knows records by. A record that was put back as it
+    /// was earlier is not told from the newest.
+    ///
+    /// It takes the feature `encryption`. Under [`SyncPolicy::InMemory`] nothing is at rest, and the key does nothing.
+    pub fn encryption_key(mut self, key: EncryptionKey) -> Self {
+        self.key = Some(key);
+        self.encryption(true)
+    }
+
+    /// The same in another way than by a key.
     pub fn sealing(mut self, sealing: Sealing) -> Self {
         self.sealing = Some(sealing);
         self
@@ -151,8 +166,8 @@ impl KeyValueOptions {
     /// # Errors
     ///
     /// The backend's; [`Corruption`](ErrorKind::Corruption) if a record is not what was put,
-    /// [`Invalid`](ErrorKind::Invalid) for an interval or a lease of zero,
-    /// [`Unsupported`](ErrorKind::Unsupported) if it is to encrypt and was not told how.
+    /// [`Invalid`](ErrorKind::Invalid) for an interval or a lease of zero, and for a key that is not that of the records,
+    /// [`Unsupported`](ErrorKind::Unsupported) if it is to encrypt and was not told how, or cannot.
     pub fn open(self, backend: impl Backend) -> Result<KeyValueStorage> {
         self.open_in(Arc::new(DiskVfs::new()), backend)
     }
@@ -180,15 +195,19 @@ impl KeyValueOptions {
         if self.sync_interval.is_zero() {
             return Err(Error::invalid("sync_interval is zero; give a time, or use the policy immediate"));
         }
+        if self.key.is_some() {
+            return Vault::check();
+        }
         if self.encryption && self.sealing.is_none() {
-            let message = "encryption is on, but nothing says how to encrypt; give a sealing, or turn it off";
+            let message = "encryption is on, but nothing says how to encrypt; give a key, or turn it off";
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
         Ok(())
     }
 
     pub(super) fn codec(&self) -> Codec {
-        Codec { compression: self.compression, sealing: self.sealing.clone() }
+        let sealing = self.key.clone().map(Sealing::with_key).or_else(|| self.sealing.clone());
+        Codec { compression: self.compression, sealing, sealed_only: self.encryption }
     }
 
     /// Whoever joins gets the storage as it was opened, so it must be what they asked for.
@@ -197,7 +216,9 @@ impl KeyValueOptions {
             ("sync_policy", self.sync_policy != asked.sync_policy),
             ("sync_interval", self.sync_interval != asked.sync_interval),
             ("compression", self.compression != asked.compression),
-            ("encryption", self.sealing.is_some() != asked.sealing.is_some()),
+            ("encryption", self.encryption != asked.encryption),
+            ("sealing", self.sealing.is_some() != asked.sealing.is_some()),
+            ("encryption_key", self.key != asked.key),
         ];
         differences.into_iter().find(|(_, differs)| *differs).map(|(option, _)| option)
     }

@@ -10,10 +10,8 @@
 //! pass. Times are microseconds since 1970; metadata tells its format (`format::object`). A record is compressed
 //! where that makes it smaller.
 
-use std::fmt;
-use std::sync::Arc;
-
 use crate::batch::{MAX_CONTENT_TYPE_LEN, MAX_METADATA_LEN, MAX_VALUE_LEN};
+use crate::cdk::sealing::Sealing;
 use crate::cdk::shelf::Held;
 use crate::codec::{Malformed, Reader, put_varint};
 use crate::entry::intern;
@@ -31,36 +29,13 @@ const MAX_BODY: usize = MAX_VALUE_LEN + MAX_METADATA_LEN + MAX_CONTENT_TYPE_LEN 
 /// LZ4 makes at most this many bytes of one.
 const MAX_RATIO: usize = 255;
 
-type Transform = dyn Fn(&str, &[u8]) -> Result<Vec<u8>> + Send + Sync;
-
-/// How records are encrypted: a function that seals the bytes of a key, and one that opens them again.
-#[derive(Clone)]
-pub struct Sealing {
-    seal: Arc<Transform>,
-    open: Arc<Transform>,
-}
-
-impl Sealing {
-    /// Both get the key and the bytes. What was sealed for one key has to be refused for another.
-    pub fn new(
-        seal: impl Fn(&str, &[u8]) -> Result<Vec<u8>> + Send + Sync + 'static,
-        open: impl Fn(&str, &[u8]) -> Result<Vec<u8>> + Send + Sync + 'static,
-    ) -> Self {
-        Self { seal: Arc::new(seal), open: Arc::new(open) }
-    }
-}
-
-impl fmt::Debug for Sealing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Sealing")
-    }
-}
-
 /// How records are written.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Codec {
     pub(super) compression: bool,
     pub(super) sealing: Option<Sealing>,
+    /// Whether a record that is not sealed is refused.
+    pub(super) sealed_only: bool,
 }
 
 impl Codec {
@@ -94,6 +69,11 @@ impl Codec {
                 ))
             })?;
             payload = (sealing.open)(key, &payload)?.into();
+        } else if self.sealed_only {
+            let key = Printable(key.as_bytes());
+            return Err(Error::invalid(format!(
+                "the record of key '{key}' is not encrypted; leave encryption off, or save the entries into a new place"
+            )));
         }
         if flags & COMPRESSED != 0 {
             payload = decompress(&payload).map_err(|Malformed| damaged(key))?.into();
@@ -211,7 +191,7 @@ mod tests {
     }
 
     fn codecs() -> [Codec; 4] {
-        let codec = |compression, sealing| Codec { compression, sealing };
+        let codec = |compression, sealing| Codec { compression, sealing, sealed_only: false };
         [codec(false, None), codec(true, None), codec(false, Some(xor())), codec(true, Some(xor()))]
     }
 
@@ -239,7 +219,7 @@ mod tests {
     #[test]
     fn similar_bytes_shrink_and_garbage_does_not_grow() {
         let plain = Codec::default();
-        let codec = Codec { compression: true, sealing: None };
+        let codec = Codec { compression: true, ..Codec::default() };
         let similar = held(&br#"{"model":"a","tokens":12}"#.repeat(100));
         assert!(codec.encode("k", &similar).unwrap().len() < plain.encode("k", &similar).unwrap().len() / 10);
         let mut state = 1u64;
@@ -285,5 +265,12 @@ mod tests {
         let error = plain.decode("k", &record).unwrap_err();
         assert!(error.kind() == ErrorKind::Invalid && error.to_string().contains("encrypted"), "{error}");
         assert!(!record.windows(6).any(|bytes| bytes == b"secret"));
+        let strict = Codec { sealed_only: true, ..sealing };
+        assert_eq!(strict.decode("k", &record).unwrap(), held(b"secret"));
+        let error = strict.decode("k", &plain.encode("k", &held(b"")).unwrap()).unwrap_err();
+        assert!(
+            error.kind() == ErrorKind::Invalid && error.to_string().contains("is not encrypted"),
+            "{error}"
+        );
     }
 }

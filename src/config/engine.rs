@@ -27,7 +27,10 @@ impl StorageConfig {
         let options = self.max_snapshot_age.map_or(options.clone(), |age| options.max_snapshot_age(age));
         let options = self.memory.map_or(options.clone(), |bytes| options.memory_limit(bytes));
         let options = self.with_compression(options);
-        self.with_encryption(options)
+        Ok(match self.key()? {
+            Some(key) => options.encryption_key(key),
+            None => options,
+        })
     }
 
     /// How the storage interface is to be put over the store.
@@ -62,13 +65,16 @@ impl StorageConfig {
     }
 
     /// The same for those over a backend.
-    pub(crate) fn key_value_options(&self) -> KeyValueOptions {
-        KeyValueOptions::new()
+    pub(crate) fn key_value_options(&self) -> Result<KeyValueOptions> {
+        let options = KeyValueOptions::new()
             .base(self.base_options())
             .sync_policy(self.sync_policy.unwrap_or(SyncPolicy::InMemory))
             .sync_interval(self.sync_interval)
-            .compression(self.compression)
-            .encryption(self.encryption)
+            .compression(self.compression);
+        Ok(match self.key()? {
+            Some(key) => options.encryption_key(key),
+            None => options,
+        })
     }
 
     fn place(&self) -> Result<&Path> {
@@ -109,16 +115,14 @@ impl StorageConfig {
         rules.fold(options.compression(all), |options, (prefix, how)| options.compression_for(prefix, *how))
     }
 
-    fn with_encryption(&self, options: Options) -> Result<Options> {
-        let Some(secret) = self.encryption_key.as_ref().filter(|_| self.encryption) else {
-            return if self.encryption { Err(no_key()) } else { Ok(options) };
-        };
-        Ok(options.encryption_key(EncryptionKey::from_hex_or_passphrase(secret.expose())?))
+    /// The key that what is written is encrypted with, if it is.
+    fn key(&self) -> Result<Option<EncryptionKey>> {
+        match &self.encryption_key {
+            _ if !self.encryption => Ok(None),
+            Some(secret) => EncryptionKey::from_hex_or_passphrase(secret.expose()).map(Some),
+            None => Err(Error::invalid(
+                "storage.persistence.encryption is true, but there is no key; give encryption_key beside it",
+            )),
+        }
     }
-}
-
-fn no_key() -> Error {
-    Error::invalid(
-        "storage.persistence.encryption is true, but there is no key; give encryption_key beside it",
-    )
 }

@@ -181,8 +181,9 @@ impl StorageConfig {
 
     /// From a JSON text of at most 1 MiB: the library's whole configuration, of which `storage` is read.
     ///
-    /// `${secrets:NAME}` is looked up in the store that the section `secrets` names (`modelmesh.dotenv.v1`),
-    /// else in the environment; [`StorageConfig::reader`] takes any store.
+    /// `${secrets:NAME}` is looked up in the store that the section `secrets` names (`modelmesh.dotenv.v1`, with its
+    /// `path` and `override`; `modelmesh.env.v1`, with its `prefix`), else in the environment;
+    /// [`StorageConfig::reader`] takes any store.
     ///
     /// # Errors
     ///

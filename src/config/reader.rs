@@ -9,7 +9,7 @@ use crate::config::connector_id::ConnectorId;
 use crate::config::document::{self, Node};
 use crate::config::file;
 use crate::config::mistakes::{Mistakes, not_allowed};
-use crate::config::secrets::{DotenvSecrets, EnvSecrets, SecretStore, resolve};
+use crate::config::secrets::{EnvSecrets, SecretStore, named, resolve};
 use crate::config::section::Section;
 use crate::config::spelling::{did_you_mean, nearest};
 use crate::config::table::{self, Kind, Setting, Table};
@@ -81,7 +81,7 @@ impl<'a> ConfigReader<'a> {
     /// Puts secrets where the storage's section refers to them. What other sections refer to is not ours.
     fn put_secrets(self, root: &mut Node, mistakes: &mut Mistakes) -> Result<()> {
         let named = match self.secrets {
-            None if refers(root) => named_store(root)?,
+            None if refers(root) => Some(named(root)?),
             _ => None,
         };
         let secrets = self.secrets.or(named.as_deref()).unwrap_or(&EnvSecrets);
@@ -113,36 +113,6 @@ fn refers(root: &Node) -> bool {
     }
     let Node::Map(entries) = root else { return false };
     entries.iter().any(|(key, value)| table::is_storage(key) && within(value))
-}
-
-/// The store that the section `secrets` names, if it is one that is not the environment.
-fn named_store(root: &Node) -> Result<Option<Box<dyn SecretStore>>> {
-    let find = |node: &Node, name: &str| match node {
-        Node::Map(entries) => entries.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()),
-        _ => None,
-    };
-    let secrets = find(root, "secrets").unwrap_or(Node::Null);
-    match find(&secrets, "store") {
-        None => Ok(None),
-        Some(Node::Text(store)) if store == "modelmesh.env.v1" => Ok(None),
-        Some(Node::Text(store)) if store == "modelmesh.dotenv.v1" => {
-            let path = match find(&secrets, "path") {
-                None => ".env".to_owned(),
-                Some(Node::Text(path)) => path,
-                Some(other) => {
-                    return Err(Error::invalid(format!(
-                        "secrets.path {}",
-                        not_allowed(&other, "a text", None)
-                    )));
-                }
-            };
-            Ok(Some(Box::new(DotenvSecrets::open(path)?)))
-        }
-        Some(other) => {
-            let allowed = "modelmesh.env.v1 or modelmesh.dotenv.v1, unless the program brings a secret store of its own";
-            Err(Error::invalid(format!("secrets.store {}", not_allowed(&other, allowed, None))))
-        }
-    }
 }
 
 fn put(node: &mut Node, key: &str, secrets: &dyn SecretStore, mistakes: &mut Mistakes) {

@@ -391,9 +391,49 @@ fn a_configuration_can_name_a_file_of_secrets() {
     assert!(told(json!({"store": "modelmesh.dotenv.v1", "path": "/not/there"})).contains("/not/there"));
 }
 
+/// As the documents of the library's secret stores have them.
+#[test]
+fn a_named_secret_store_is_told_its_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = dir.path().join("my.env");
+    std::fs::write(&env, "SILTSTONE_TEST_DIR=/srv\nPATH=/of-the-file\n").unwrap();
+    let read = |secrets: Json, name: &str| {
+        let text =
+            json!({"secrets": secrets, "storage": {"path": format!("${{secrets:{name}}}")}}).to_string();
+        StorageConfig::from_json(&text).map(|config| config.path.unwrap().into_os_string())
+    };
+    let dotenv = |config: Json| json!({"store": "modelmesh.dotenv.v1", "config": config});
+    for name in ["path", "file_path"] {
+        assert_eq!(read(dotenv(json!({name: env})), "SILTSTONE_TEST_DIR").unwrap(), "/srv");
+    }
+    let path = std::env::var_os("PATH").unwrap();
+    assert_eq!(read(dotenv(json!({"path": env})), "PATH").unwrap(), path, "the environment comes first");
+    assert_eq!(read(dotenv(json!({"path": env, "override": false})), "PATH").unwrap(), path);
+    for name in ["override", "override_env"] {
+        assert_eq!(read(dotenv(json!({"path": env, name: true})), "PATH").unwrap(), "/of-the-file");
+    }
+    for secrets in [json!({"config": {"prefix": "PA"}}), json!({"store": "modelmesh.env.v1", "prefix": "PA"})]
+    {
+        assert_eq!(read(secrets.clone(), "TH").unwrap(), path);
+        assert!(read(secrets, "PATH").unwrap_err().to_string().contains("'PATH'"));
+    }
+    let told = |secrets| read(secrets, "PATH").unwrap_err().to_string();
+    assert!(told(dotenv(json!({"path": 5}))).starts_with("secrets.config.path is the number 5"));
+    assert!(
+        told(dotenv(json!({"path": env, "override": "no"})))
+            .starts_with("secrets.config.override is the text")
+    );
+    assert!(
+        told(json!({"prefix": "A", "config": {"prefix": "B"}}))
+            .contains("secrets.config.prefix sets the same")
+    );
+}
+
 #[test]
 fn files_are_read_by_their_names() {
     let dir = tempfile::tempdir().unwrap();
+    let error = StorageConfig::from_file("/dev/zero").unwrap_err().to_string();
+    assert!(error.contains("longer than"), "{error}");
     let write = |name: &str, text: &str| {
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();

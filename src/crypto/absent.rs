@@ -22,6 +22,7 @@ pub(crate) enum FileKind {
     LogPayload,
     Segment,
     Values,
+    Record,
 }
 
 /// Fills a buffer with bytes that nobody can guess.
@@ -34,6 +35,11 @@ fn unsupported<T>() -> Result<T> {
 }
 
 impl Vault {
+    /// Whether there can be one.
+    pub(crate) fn check() -> Result<()> {
+        unsupported()
+    }
+
     pub(crate) fn create(_key: &EncryptionKey, _entropy: Entropy<'_>) -> Result<(Self, Keyring)> {
         unsupported()
     }

@@ -23,6 +23,8 @@ pub(crate) enum FileKind {
     LogPayload,
     Segment,
     Values,
+    /// Of a backend that is no file of the engine's.
+    Record,
 }
 
 impl FileKind {
@@ -33,6 +35,7 @@ impl FileKind {
             Self::LogPayload => b"log payload\0",
             Self::Segment => b"segment\0",
             Self::Values => b"values\0",
+            Self::Record => b"record\0",
         }
     }
 }
@@ -71,6 +74,11 @@ fn derive(key: &[u8; 32], purpose: &[u8], of: &[&[u8]]) -> Zeroizing<[u8; 32]> {
 pub(crate) type Entropy<'a> = &'a dyn Fn(&mut [u8]) -> Result<()>;
 
 impl Vault {
+    /// Whether there can be one.
+    pub(crate) fn check() -> Result<()> {
+        Ok(())
+    }
+
     /// A new store key, and the keyring in which it lies.
     pub(crate) fn create(key: &EncryptionKey, entropy: Entropy<'_>) -> Result<(Self, Keyring)> {
         let mut store_key = Zeroizing::new([0; 32]);
@@ -177,6 +185,7 @@ mod tests {
             FileKind::LogPayload,
             FileKind::Segment,
             FileKind::Values,
+            FileKind::Record,
         ];
         let keys = kinds
             .iter()

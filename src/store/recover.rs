@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::crypto::KEYRING;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Register, Space};
 use crate::manifest::{CURRENT, Edit, LogRecord, Manifest, SegmentRecord, State, Version};
@@ -101,9 +102,9 @@ fn read(place: &Unlocked, dir: &Path, options: &Options) -> Result<(Parts, bool)
 }
 
 /// Whether a store was ever opened in this directory. One that nothing was written to yet has only its
-/// lock; a copy may have all but that.
+/// lock, and its keyring if it is encrypted; a copy may have all but the lock.
 pub(crate) fn is_store(vfs: &dyn Vfs, dir: &Path) -> Result<bool> {
-    for path in [LOCK, CURRENT].map(|name| dir.join(name)) {
+    for path in [LOCK, CURRENT, KEYRING].map(|name| dir.join(name)) {
         match vfs.open_to_read(&path) {
             Ok(_) => return Ok(true),
             Err(error) if is_absent(&error) => {}

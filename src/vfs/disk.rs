@@ -32,6 +32,16 @@ impl DiskVfs {
     }
 }
 
+/// All of a file, or of what a pipe gives; `None` if it is longer than this.
+pub(crate) fn read_at_most(path: &Path, most: usize) -> io::Result<Option<Vec<u8>>> {
+    let file = StdFile::open(path)?;
+    let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    // It is read without being moved: it may be secret.
+    let mut bytes = Vec::with_capacity(len.min(most) + 1);
+    file.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() <= most).then_some(bytes))
+}
+
 impl Vfs for DiskVfs {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         let missing: Vec<&Path> =

@@ -15,6 +15,7 @@ mod sealed;
 pub(crate) use around::{PIECE, Unreadable, read_around, read_with_zeros};
 pub use crash::CrashVfs;
 pub use disk::DiskVfs;
+pub(crate) use disk::read_at_most;
 pub use fault::{Fault, FaultVfs, Injection, Operation, OperationKind};
 pub use mapping::{Access, MapWriter, Mapping};
 pub use memory::MemVfs;

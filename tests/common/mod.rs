@@ -60,22 +60,35 @@ pub(crate) fn options_of(policy: SyncPolicy, sizes: Sizes) -> Options {
     engine().sync_policy(policy).sync_interval(Duration::from_secs(10)).sizes(sizes)
 }
 
+/// Where stores compress, this one has compressed something: else nothing was tested.
+pub(crate) fn check_settled(store: &Store) {
+    let stats = store.stats();
+    let is_smaller = stats.value_bytes < stats.value_bytes_unpacked;
+    assert!(compression() == Compression::None || is_smaller, "{stats:?}");
+}
+
 /// With compression.
 pub(crate) fn open_packing(vfs: &Arc<dyn Vfs>, policy: SyncPolicy, sizes: Sizes) -> Result<Store> {
     options_of(policy, sizes).compression(Compression::Lz4).open_in(vfs.clone(), Path::new(DIR))
 }
 
-/// The key of the stores of these tests, where they are part of `tests/sealed.rs`.
+/// The key of the stores of these tests, where they are part of `tests/sealed.rs` or `tests/sealed_packed.rs`.
 pub(crate) fn key() -> Option<EncryptionKey> {
-    let is_sealed = module_path!().starts_with("sealed::");
+    let is_sealed = module_path!().starts_with("sealed");
     is_sealed.then(|| EncryptionKey::from_hex_or_passphrase(&"6b".repeat(32)).unwrap())
 }
 
-/// The default options, with that key.
+/// How they compress values, which they do where they are part of `tests/packed.rs` or `tests/sealed_packed.rs`.
+pub(crate) fn compression() -> Compression {
+    if module_path!().contains("packed::") { Compression::Lz4 } else { Compression::None }
+}
+
+/// The default options, with both.
 pub(crate) fn engine() -> Options {
+    let options = Options::new().compression(compression());
     match key() {
-        None => Options::new(),
-        Some(key) => Options::new().encryption_key(key),
+        None => options,
+        Some(key) => options.encryption_key(key),
     }
 }
 

@@ -25,11 +25,11 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueHint};
-use siltstone::Compression;
+use siltstone::{Compression, SerializationFormat};
 
 use crate::exit::{Result, Status};
 use crate::home::Home;
-use crate::key::KeySource;
+use crate::key::{KeySource, KeySourceParser};
 
 /// Capture, inspect and look after a siltstone store
 #[derive(Parser, Debug)]
@@ -54,11 +54,18 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "HOW", value_parser = compression_parser())]
     compression: Option<Compression>,
 
+    /// In which format metadata is written, by 'put' and from the library's own state: json, yaml or msgpack [default: what
+    /// --config says, else json]
+    ///
+    /// Each entry tells its own, and all are read. Lines of an export bring theirs with them.
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = format_parser())]
+    format: Option<SerializationFormat>,
+
     /// Where the key of an encrypted store is: env:NAME, or file:PATH
     ///
     /// 64 hexadecimal digits are a key of 256 bits, anything else is a passphrase. A store that is new is encrypted with it
     /// from its start. The key in a configuration does the same, and this wins over it.
-    #[arg(long, global = true, value_name = "SOURCE")]
+    #[arg(long, global = true, value_name = "SOURCE", value_parser = KeySourceParser)]
     encryption_key: Option<KeySource>,
 
     #[command(subcommand)]
@@ -68,6 +75,12 @@ pub(crate) struct Cli {
 fn compression_parser() -> impl TypedValueParser<Value = Compression> {
     let names = [Compression::Lz4, Compression::None].map(Compression::as_str);
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Compression>())
+}
+
+fn format_parser() -> impl TypedValueParser<Value = SerializationFormat> {
+    let formats = [SerializationFormat::Json, SerializationFormat::Yaml, SerializationFormat::MsgPack];
+    let names = formats.map(SerializationFormat::as_str);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<SerializationFormat>())
 }
 
 const EXAMPLES: &str = "\
@@ -123,7 +136,9 @@ pub(crate) fn run(cli: Cli) -> Result<Status> {
     let home = match &cli.command {
         // Of no store.
         Command::Completions(_) | Command::Man(_) => Home::new(None, None)?,
-        _ => Home::new(cli.store, cli.config.as_deref())?.with(cli.compression, cli.encryption_key),
+        _ => {
+            Home::new(cli.store, cli.config.as_deref())?.with(cli.format, cli.compression, cli.encryption_key)
+        }
     };
     match cli.command {
         Command::Capture(capture) => capture.run(&home),

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 use serde_json::{Map, Value as Json};
-use siltstone::{MAX_VALUE_LEN, PutOptions};
+use siltstone::format::encode_metadata;
+use siltstone::{MAX_VALUE_LEN, PutOptions, SerializationFormat};
 
 use crate::exit::{Failure, Result, Status, complain};
 use crate::home::Home;
@@ -53,7 +54,7 @@ fn field(text: &str) -> Result<(String, String), String> {
 
 impl Put {
     pub(crate) fn run(self, home: &Home) -> Result<Status> {
-        let (options, sync) = (self.options()?, self.sync.resolve(home)?);
+        let (options, sync) = (self.options(home.format())?, self.sync.resolve(home)?);
         // The value comes first: a file that cannot be read leaves no new store behind.
         let value = read(self.file.as_deref())?;
         let store = home.open_or_create(sync.options)?;
@@ -65,7 +66,7 @@ impl Put {
         Ok(Status::Done)
     }
 
-    fn options(&self) -> Result<PutOptions> {
+    fn options(&self, format: SerializationFormat) -> Result<PutOptions> {
         let mut options = PutOptions::new();
         if let Some(content_type) = &self.content_type {
             options = options.content_type(content_type.as_str());
@@ -79,7 +80,7 @@ impl Put {
                 return Err(Failure::new(format!("--meta gives '{name}' twice; give it once")));
             }
         }
-        Ok(options.metadata(Json::Object(fields).to_string()))
+        Ok(options.metadata(encode_metadata(format, &fields)?))
     }
 }
 

@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 
 use crate::exit::{Result, Status};
 use crate::home::Home;
-use crate::key::KeySource;
+use crate::key::{KeySource, KeySourceParser};
 use crate::output::Output;
 
 /// Have another key open an encrypted store, and the old one no more
@@ -24,7 +24,7 @@ pub(crate) struct Rekey {
     dir: Option<PathBuf>,
 
     /// Where the new key is: env:NAME, or file:PATH
-    #[arg(long, value_name = "SOURCE")]
+    #[arg(long, value_name = "SOURCE", value_parser = KeySourceParser)]
     new_key: KeySource,
 }
 

@@ -73,6 +73,12 @@ impl Place {
         }
     }
 
+    /// What the store keeps as an entry's metadata, byte for byte.
+    pub(crate) fn kept_metadata(&self, key: &str) -> Vec<u8> {
+        let store = siltstone::ReadOnlyStore::open(self.store()).unwrap();
+        store.get(key).unwrap().unwrap().metadata().to_vec()
+    }
+
     fn logs(&self) -> impl Iterator<Item = Vec<u8>> {
         let files = fs::read_dir(self.store()).into_iter().flatten().flatten().map(|file| file.path());
         files.filter(|path| path.extension().is_some_and(|name| name == "log")).flat_map(fs::read)

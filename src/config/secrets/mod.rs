@@ -5,6 +5,7 @@
 //! wiped from memory when it is dropped.
 
 mod dotenv;
+mod named;
 mod reference;
 mod stores;
 
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 use crate::error::Result;
 
 pub use crate::config::secrets::dotenv::DotenvSecrets;
+pub(super) use crate::config::secrets::named::named;
 pub(super) use crate::config::secrets::reference::resolve;
 pub use crate::config::secrets::stores::{EnvSecrets, MapSecrets};
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::crypto::KEYRING;
 use crate::error::{Error, Result};
 use crate::log::LogFile;
 use crate::manifest::{CURRENT, Manifest, State};
@@ -59,7 +60,7 @@ pub(in crate::store) fn recognize(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
 }
 
 fn is_ours(name: &str) -> bool {
-    name == CURRENT || name == recover::LOCK || is_data(name)
+    [CURRENT, recover::LOCK, KEYRING].contains(&name) || is_data(name)
 }
 
 impl Subject {

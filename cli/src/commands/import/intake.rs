@@ -1,6 +1,6 @@
 //! Entries on their way into the store, some at a time.
 
-use siltstone::{Batch, PutOptions, Store};
+use siltstone::{Batch, PutOptions, SerializationFormat, Store};
 
 use crate::exit::Result;
 
@@ -8,6 +8,8 @@ use crate::exit::Result;
 const TOGETHER: usize = 1 << 20;
 
 pub(super) struct Intake<F> {
+    /// In which format metadata is written that does not bring its own.
+    pub(super) format: SerializationFormat,
     open: Option<F>,
     store: Option<Store>,
     batch: Batch,
@@ -16,8 +18,8 @@ pub(super) struct Intake<F> {
 
 impl<F: FnOnce() -> Result<Store>> Intake<F> {
     /// The store is opened when it is clear that there is something to store, or nothing wrong.
-    pub(super) fn new(open: F) -> Self {
-        Self { open: Some(open), store: None, batch: Batch::new(), entries: 0 }
+    pub(super) fn new(format: SerializationFormat, open: F) -> Self {
+        Self { format, open: Some(open), store: None, batch: Batch::new(), entries: 0 }
     }
 
     fn store(&mut self) -> Result<Option<&Store>> {

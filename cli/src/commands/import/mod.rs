@@ -51,7 +51,7 @@ impl Import {
         let sync = self.sync.resolve(home)?;
         // A file that cannot be read leaves no new store behind.
         let source = Source::open(&self.file)?;
-        let mut intake = Intake::new(|| home.open_or_create(sync.options));
+        let mut intake = Intake::new(home.format(), || home.open_or_create(sync.options));
         if let Err(failure) = source.take(&self.table, &mut intake) {
             let entries = intake.stop()?;
             return Err(if entries > 0 {

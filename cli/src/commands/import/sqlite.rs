@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row};
-use siltstone::{Metadata, SerializationFormat, Store, put_options};
+use siltstone::{Metadata, Store, put_options};
 
 use crate::commands::import::intake::Intake;
 use crate::exit::{Failure, Result};
@@ -45,7 +45,7 @@ where
     // The library writes metadata that it was not given as null.
     let metadata: Option<Metadata> = serde_json::from_slice(metadata)
         .map_err(|error| format!("the metadata of key '{key}' is no JSON object: {error}"))?;
-    let options = put_options(key, &metadata.unwrap_or_default(), SerializationFormat::Json);
+    let options = put_options(key, &metadata.unwrap_or_default(), intake.format);
     let options = options.map_err(|error| error.to_string())?;
     intake.put(key.as_bytes(), data, &options).map_err(|failure| failure.to_string())
 }

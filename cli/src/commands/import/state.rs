@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use siltstone::cdk::state_file;
-use siltstone::{SerializationFormat, Store, put_options};
+use siltstone::{Store, put_options};
 
 use crate::commands::import::intake::Intake;
 use crate::exit::{Failure, Result};
@@ -15,7 +15,7 @@ where
     let entries = state_file::read(bytes)
         .map_err(|error| Failure::new(format!("'{}' cannot be imported: {error}", path.display())))?;
     for entry in entries {
-        let options = put_options(&entry.key, &entry.metadata, SerializationFormat::Json)?;
+        let options = put_options(&entry.key, &entry.metadata, intake.format)?;
         intake.put(entry.key.as_bytes(), &entry.data, &options)?;
     }
     Ok(())
