@@ -355,6 +355,8 @@ fn on_disk_it_shares_its_files() {
         let store = options(policy).open_in(vfs.clone(), &home).unwrap();
         let mut model = Model::new();
         fill(&store, &mut model, 0..120);
+        // Nothing is left to be merged: what the store drops meanwhile would have one name again.
+        store.compact("", |_, _| ()).unwrap();
         let checkpoint = store.checkpoint(&target).unwrap();
         let shared = std::fs::read_dir(&target).unwrap().filter(|file| {
             let name = file.as_ref().unwrap().file_name().into_string().unwrap();
@@ -362,7 +364,7 @@ fn on_disk_it_shares_its_files() {
             links == 2 && (name.ends_with(".log") || name.ends_with(".seg"))
         });
         let shared = shared.count();
-        assert!(checkpoint.copied == 0 && shared > 1 && shared <= checkpoint.linked, "{checkpoint:?}");
+        assert!(checkpoint.copied == 0 && shared > 0 && shared <= checkpoint.linked, "{checkpoint:?}");
         let copied = model.clone();
         fill(&store, &mut model, 120..200);
         let copy = options(policy).create(false).open_in(vfs.clone(), &target).unwrap();
