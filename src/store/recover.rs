@@ -102,17 +102,22 @@ fn read(place: &Unlocked, dir: &Path, options: &Options) -> Result<(Parts, bool)
 }
 
 /// Whether a store was ever opened in this directory. One that nothing was written to yet has only its
-/// lock, and its keyring if it is encrypted; a copy may have all but the lock.
+/// lock, and its keyring if it is encrypted; a copy may have all but the lock. A keyring beside other files, without
+/// what names them, is of a checkpoint that was never completed.
 pub(crate) fn is_store(vfs: &dyn Vfs, dir: &Path) -> Result<bool> {
-    for path in [LOCK, CURRENT, KEYRING].map(|name| dir.join(name)) {
-        match vfs.open_to_read(&path) {
-            Ok(_) => return Ok(true),
-            Err(error) if is_absent(&error) => {}
-            // It is there, or may be.
-            Err(error) => return Err(Error::opening(&path, error)),
-        }
+    if is_there(vfs, &dir.join(LOCK))? || is_there(vfs, &dir.join(CURRENT))? {
+        return Ok(true);
     }
-    Ok(false)
+    Ok(is_there(vfs, &dir.join(KEYRING))? && !Listing::now(vfs, dir)?.has_data())
+}
+
+fn is_there(vfs: &dyn Vfs, path: &Path) -> Result<bool> {
+    match vfs.open_to_read(path) {
+        Ok(_) => Ok(true),
+        Err(error) if is_absent(&error) => Ok(false),
+        // It is there, or may be.
+        Err(error) => Err(Error::opening(path, error)),
+    }
 }
 
 fn is_absent(error: &io::Error) -> bool {
