@@ -59,7 +59,7 @@ pub(crate) struct Cli {
     ///
     /// Each entry tells its own, and all are read. Lines of an export bring theirs with them.
     #[arg(long, global = true, value_name = "FORMAT", value_parser = format_parser())]
-    format: Option<SerializationFormat>,
+    format: Option<String>,
 
     /// Where the key of an encrypted store is: env:NAME, or file:PATH
     ///
@@ -77,10 +77,11 @@ fn compression_parser() -> impl TypedValueParser<Value = Compression> {
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Compression>())
 }
 
-fn format_parser() -> impl TypedValueParser<Value = SerializationFormat> {
+/// Names, for 'capture' has an option of this name for what its input is: clap holds both under one, and it writes no
+/// metadata.
+fn format_parser() -> PossibleValuesParser {
     let formats = [SerializationFormat::Json, SerializationFormat::Yaml, SerializationFormat::MsgPack];
-    let names = formats.map(SerializationFormat::as_str);
-    PossibleValuesParser::new(names).try_map(|name| name.parse::<SerializationFormat>())
+    PossibleValuesParser::new(formats.map(SerializationFormat::as_str))
 }
 
 const EXAMPLES: &str = "\
@@ -133,12 +134,11 @@ enum Command {
 }
 
 pub(crate) fn run(cli: Cli) -> Result<Status> {
+    let format = cli.format.and_then(|name| name.parse().ok());
     let home = match &cli.command {
         // Of no store.
         Command::Completions(_) | Command::Man(_) => Home::new(None, None)?,
-        _ => {
-            Home::new(cli.store, cli.config.as_deref())?.with(cli.format, cli.compression, cli.encryption_key)
-        }
+        _ => Home::new(cli.store, cli.config.as_deref())?.with(format, cli.compression, cli.encryption_key),
     };
     match cli.command {
         Command::Capture(capture) => capture.run(&home),

@@ -19,7 +19,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use clap::{Args, ValueEnum, ValueHint};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, ValueHint};
 use crossbeam_channel::Receiver;
 
 use crate::commands::capture::input::{End, Input};
@@ -60,8 +61,8 @@ pub(crate) struct Capture {
     file: Option<PathBuf>,
 
     /// What the input is [default: csv if FILE ends in .csv, else jsonl]
-    #[arg(long, value_enum)]
-    format: Option<Format>,
+    #[arg(long, value_parser = PossibleValuesParser::new(["jsonl", "csv"]))]
+    format: Option<String>,
 
     /// What every key begins with
     #[arg(long, default_value = "logs/request/")]
@@ -83,7 +84,7 @@ pub(crate) struct Capture {
     sync: SyncArgs,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     /// One JSON value a line
     Jsonl,
@@ -131,7 +132,12 @@ impl Capture {
             Some(extension) if extension.eq_ignore_ascii_case("csv") => Format::Csv,
             _ => Format::Jsonl,
         };
-        self.format.unwrap_or_else(by_name)
+        match self.format.as_deref() {
+            Some("csv") => Format::Csv,
+            Some("jsonl") => Format::Jsonl,
+            // That of metadata, given before the command.
+            _ => by_name(),
+        }
     }
 }
 
