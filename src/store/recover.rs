@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::crypto::KEYRING;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Register, Space};
 use crate::manifest::{CURRENT, Edit, LogRecord, Manifest, SegmentRecord, State, Version};
@@ -102,13 +101,10 @@ fn read(place: &Unlocked, dir: &Path, options: &Options) -> Result<(Parts, bool)
 }
 
 /// Whether a store was ever opened in this directory. One that nothing was written to yet has only its
-/// lock, and its keyring if it is encrypted; a copy may have all but the lock. A keyring beside other files, without
-/// what names them, is of a checkpoint that was never completed.
+/// lock, and its keyring if it is encrypted; a copy may have all but the lock. A keyring alone may be all that is
+/// durable of a checkpoint, which must not pass for an empty store.
 pub(crate) fn is_store(vfs: &dyn Vfs, dir: &Path) -> Result<bool> {
-    if is_there(vfs, &dir.join(LOCK))? || is_there(vfs, &dir.join(CURRENT))? {
-        return Ok(true);
-    }
-    Ok(is_there(vfs, &dir.join(KEYRING))? && !Listing::now(vfs, dir)?.has_data())
+    Ok(is_there(vfs, &dir.join(LOCK))? || is_there(vfs, &dir.join(CURRENT))?)
 }
 
 fn is_there(vfs: &dyn Vfs, path: &Path) -> Result<bool> {

@@ -53,11 +53,6 @@ impl<'a> Listing<'a> {
         Ok(Self { used: Some(used), ..listing })
     }
 
-    /// Whether there is a part of a store.
-    pub(crate) fn has_data(&self) -> bool {
-        self.names.iter().any(|name| is_data(name))
-    }
-
     fn is_used(&self, name: &str, number: u64) -> Result<bool> {
         match &self.used {
             Some(used) => Ok(used.contains(&number)),
