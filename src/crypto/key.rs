@@ -68,7 +68,7 @@ impl fmt::Debug for EncryptionKey {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "encryption"))]
 mod tests {
     use super::*;
 
